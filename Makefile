@@ -1,0 +1,53 @@
+# Every target makes .venv and installs what it needs; the second time that takes no time.
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: demo test test-all lint format bench proto dist-check clean help
+
+demo: $(READY) ## Roll out a real model version, from 5 % to 50 %, and print the verdict
+	$(BIN)/tidegate demo $(ARGS)
+
+test: lint dist-check ## All checks but the slow ones: lint, types, contracts, tests, packages
+	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term $(ARGS)
+
+test-all: lint dist-check ## Everything, the slow tests too
+	$(BIN)/pytest -q --cov --cov-report=term $(ARGS)
+
+lint: $(READY) ## Style, types, import contracts and protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+format: $(READY) ## Format code and protos
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write
+
+bench: $(READY) ## Measure speed, side by side with the floors
+	$(BIN)/python -m benchmarks $(ARGS)
+
+proto: $(READY) ## Generate the stubs in sdk/tidegate/v1 anew
+	$(BIN)/python hatch_build.py
+
+dist-check: $(READY) ## Build wheel and sdist and try them in a clean environment
+	$(BIN)/python tests/dist_check.py
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) dist .tidegate .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find sdk -name '*_pb2*' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(READY): pyproject.toml hatch_build.py $(shell find protos -name '*.proto')
+	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tidegate needs Python 3.11 or newer; set PY=python3.11")'
+	test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

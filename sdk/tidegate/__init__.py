@@ -1,0 +1,1 @@
+"""Tidegate's SDK: assigns units to variants in process, and reports outcomes back."""

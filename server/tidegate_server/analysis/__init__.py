@@ -1,0 +1,1 @@
+"""Statistics over aggregates: numpy and scipy only, no I/O; usable by itself."""

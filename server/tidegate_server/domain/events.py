@@ -1,0 +1,50 @@
+"""Events as columns, decoupled from their encoding."""
+
+from dataclasses import dataclass
+from typing import NewType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegate.model import FlagKey, Phase, VariantKey
+
+BatchId = NewType("BatchId", bytes)
+Shard = NewType("Shard", int)
+Offset = NewType("Offset", str)
+"""Position in a shard's stream: the id of the last entry that was folded."""
+
+START = Offset("0-0")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Arm:
+    """A flag's variant in one phase (>= 1)."""
+
+    flag: FlagKey
+    phase: Phase
+    variant: VariantKey
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a run of events is about; an empty outcome means exposures."""
+
+    arm: Arm
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """Events as columns of one length n: entry i of each describes event i.
+
+    series_index: shape (n,), into `series`. unit_hash: shape (n,), unsigned. time_ms: shape (n,),
+    ms since 1970 UTC. value: shape (n,), finite; 1 for an exposure. dropped: events lost by
+    clients, by arm.
+    """
+
+    series: tuple[Series, ...]
+    series_index: NDArray[np.int64]
+    unit_hash: NDArray[np.uint64]
+    time_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+    dropped: dict[Arm, int]

@@ -1,0 +1,50 @@
+"""Errors of the server.
+
+    TidegateServerError
+    ├── InvalidField         input is wrong: names the field, the problem and the fix
+    ├── NotFound             there is no such flag
+    ├── AlreadyExists        there is one by that name
+    ├── RevisionConflict     somebody else changed it first: read again
+    ├── StoreUnavailable     the store can't be reached; nothing was changed: try again
+    ├── StoreFull            the store takes no more for now: try again later
+    └── ConfigurationError   a setting or a file is wrong; the message names it
+
+`rpc/errors.py` maps each to a gRPC status code, in one table.
+"""
+
+
+class TidegateServerError(Exception):
+    """Base of everything that the server raises by itself."""
+
+
+class InvalidField(TidegateServerError, ValueError):  # noqa: N818 - named after its status code
+    """Input is wrong. `field` is a path such as `split[1].share_ppm`."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class NotFound(TidegateServerError, LookupError):  # noqa: N818
+    """What was asked for does not exist; the message names it."""
+
+
+class AlreadyExists(TidegateServerError):  # noqa: N818
+    """What was to be created exists; the message names it."""
+
+
+class RevisionConflict(TidegateServerError):  # noqa: N818
+    """Somebody else changed it first; nothing was changed."""
+
+
+class StoreUnavailable(TidegateServerError):  # noqa: N818
+    """The store can't be reached, or refused; nothing is known to be changed; retriable."""
+
+
+class StoreFull(TidegateServerError):  # noqa: N818
+    """The store takes no more for now; nothing was stored; retriable later."""
+
+
+class ConfigurationError(TidegateServerError):
+    """A setting or a file is wrong; the message names it and the fix."""

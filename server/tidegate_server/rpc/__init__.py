@@ -1,0 +1,1 @@
+"""gRPC servicers: messages in, use cases called, messages out."""

@@ -1,0 +1,1 @@
+"""Redis (or Valkey) behind the ports; scripts stand in *.lua files beside the code."""

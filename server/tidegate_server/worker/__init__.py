@@ -1,0 +1,1 @@
+"""Folds stored events into live aggregates, each batch exactly once."""
