@@ -5,15 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all lint format bench proto dist-check clean help
+.PHONY: demo test test-all lint format bench proto clean help
 
 demo: $(READY) ## Roll out a real model version, from 5 % to 50 %, and print the verdict
 	$(BIN)/tidegate demo $(ARGS)
 
-test: lint dist-check ## All checks but the slow ones: lint, types, contracts, tests, packages
+test: lint ## All checks but the slow ones: lint, types, contracts, tests, packages
 	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term $(ARGS)
 
-test-all: lint dist-check ## Everything, the slow tests too
+test-all: lint ## Everything, the slow tests too
 	$(BIN)/pytest -q --cov --cov-report=term $(ARGS)
 
 lint: $(READY) ## Style, types, import contracts and protos
@@ -23,6 +23,7 @@ lint: $(READY) ## Style, types, import contracts and protos
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/hadolint Dockerfile
 
 format: $(READY) ## Format code and protos
 	$(BIN)/ruff check --fix-only .
@@ -33,10 +34,7 @@ bench: $(READY) ## Measure speed, side by side with the floors
 	$(BIN)/python -m benchmarks $(ARGS)
 
 proto: $(READY) ## Generate the stubs in sdk/tidegate/v1 anew
-	$(BIN)/python hatch_build.py
-
-dist-check: $(READY) ## Build wheel and sdist and try them in a clean environment
-	$(BIN)/python tests/dist_check.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python hatch_build.py
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) dist .tidegate .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,7 +23,7 @@ def generate(root: Path) -> None:
     )
 
 
-class CustomBuildHook(BuildHookInterface):
+class CustomBuildHook(BuildHookInterface[Any]):
     """Called by hatchling for wheel, sdist and editable install alike."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

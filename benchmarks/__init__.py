@@ -1,0 +1,1 @@
+"""Speed, measured beside its floors: run `make bench`."""

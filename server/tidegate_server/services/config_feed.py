@@ -1,0 +1,115 @@
+"""The configuration as this process knows it: one copy, kept current, shared by all who ask."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from tidegate.evaluation import CompiledSnapshot
+from tidegate.model import Change, Revision, Snapshot
+from tidegate_server.errors import RevisionConflict, StoreUnavailable
+from tidegate_server.ports import ConfigStore
+
+log = structlog.get_logger(__name__)
+
+KEPT_CHANGES = 1_000
+"""How many changes a slow reader may lag behind before it has to begin from a snapshot."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between attempts to reach the store: doubled each time, jittered."""
+
+
+class ConfigFeed:
+    """Follows the store and tells everyone who waits.
+
+    `run` does the work; until its first load, `ready` is unset and `snapshot` is empty. When the
+    store goes away the last snapshot stays, `on_connected(False)` is awaited, and `run` goes on
+    trying.
+    """
+
+    def __init__(self, store: ConfigStore, on_connected: Callable[[bool], Awaitable[None]]) -> None:
+        self._store = store
+        self._on_connected = on_connected
+        self._compiled = CompiledSnapshot(Snapshot(Revision(0)))
+        self._recent: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connected = False
+        self.ready = asyncio.Event()
+        self.closed = False
+
+    @property
+    def compiled(self) -> CompiledSnapshot:
+        """The snapshot in the form that evaluates units."""
+        return self._compiled
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """All flags, at the revision that this process has reached."""
+        return self._compiled.snapshot
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._follow()
+            except RevisionConflict as conflict:
+                log.warning("config_reload", cause=str(conflict))
+                pause = FIRST_PAUSE
+            except StoreUnavailable as error:
+                if self._connected:
+                    log.warning("store_lost", cause=str(error))
+                    pause = FIRST_PAUSE
+                await self._note_connected(connected=False)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def changes_after(self, revision: Revision, seconds: float) -> list[Change] | None:
+        """Wait up to `seconds` for changes above `revision`; return them in order.
+
+        Returns None where they are no longer all known: begin again from `snapshot`.
+        """
+        if self.snapshot.revision == revision:
+            await asyncio.wait({self._changed}, timeout=seconds)
+        present = self.snapshot.revision
+        missing = present - revision
+        if not 0 <= missing <= len(self._recent):
+            return None
+        return list(self._recent)[len(self._recent) - missing :]
+
+    async def reach(self, revision: Revision) -> None:
+        """Wait until this process knows `revision`."""
+        while self.snapshot.revision < revision:
+            await asyncio.wait({self._changed})
+
+    def close(self) -> None:
+        """Wake everyone who waits, for the last time: the process is about to stop."""
+        self.closed = True
+        self._wake()
+
+    async def _follow(self) -> None:
+        snapshot = await self._store.load()
+        if snapshot.revision != self.snapshot.revision or not self.ready.is_set():
+            self._recent.clear()
+            self._publish(CompiledSnapshot(snapshot))
+        self.ready.set()
+        await self._note_connected(connected=True)
+        async for change in self._store.changes(snapshot.revision):
+            if change is not None:
+                self._recent.append(change)
+                self._publish(self._compiled.apply(change))
+
+    def _publish(self, compiled: CompiledSnapshot) -> None:
+        self._compiled = compiled
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.get_running_loop().create_future()
+        changed.set_result(None)
+
+    async def _note_connected(self, *, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected = connected
+            await self._on_connected(connected)

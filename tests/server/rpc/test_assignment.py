@@ -1,0 +1,92 @@
+"""AssignmentService, over the wire."""
+
+from typing import TypeAlias
+
+import grpc
+import pytest
+
+from tests.server.rpc.test_flags import create, draft
+from tidegate.v1 import (
+    assignment_service_pb2 as messages,
+)
+from tidegate.v1 import (
+    assignment_service_pb2_grpc,
+    flag_pb2,
+    flag_service_pb2,
+    flag_service_pb2_grpc,
+)
+
+Stub: TypeAlias = "assignment_service_pb2_grpc.AssignmentServiceAsyncStub"
+FlagStub: TypeAlias = "flag_service_pb2_grpc.FlagServiceAsyncStub"
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> Stub:
+    return assignment_service_pb2_grpc.AssignmentServiceStub(channel)
+
+
+@pytest.fixture
+def flags(channel: grpc.aio.Channel) -> FlagStub:
+    return flag_service_pb2_grpc.FlagServiceStub(channel)
+
+
+async def test_rules_look_at_attributes(stub: Stub, flags: FlagStub) -> None:
+    flag = draft()
+    clause = flag_pb2.Clause(attribute="team", operator=flag_pb2.OPERATOR_IN)
+    clause.values.add().string_value = "platform"
+    flag.rules.append(flag_pb2.Rule(name="staff", variant="v2", clauses=[clause]))
+    await create(flags, flag)
+    request = messages.AssignRequest(flag_key="chat-model", unit_id="user-1")
+    request.attributes["team"] = "platform"
+    given = (await stub.Assign(request)).assignment
+    assert (given.variant, given.reason, given.rule) == ("v2", messages.REASON_RULE, "staff")
+    assert (given.revision, given.phase) == (1, 1)
+
+
+async def test_a_flag_that_is_not_there_is_an_answer(stub: Stub) -> None:
+    request = messages.AssignRequest(flag_key="none", unit_id="user-1")
+    given = (await stub.Assign(request)).assignment
+    assert (given.variant, given.reason) == ("", messages.REASON_FLAG_NOT_FOUND)
+
+
+async def test_many_units_are_assigned_in_one_call(stub: Stub, flags: FlagStub) -> None:
+    await create(flags, draft(v1=50, v2=50))
+    units = [f"user-{number}" for number in range(200)]
+    answer = await stub.BatchAssign(
+        messages.BatchAssignRequest(flag_key="chat-model", unit_ids=units)
+    )
+    for unit, index in zip(units[:20], answer.assignment_indexes, strict=False):
+        one = await stub.Assign(messages.AssignRequest(flag_key="chat-model", unit_id=unit))
+        assert one.assignment == answer.assignments[index]
+    assert len(answer.assignment_indexes) == 200
+
+
+@pytest.mark.parametrize("units", [[], ["ok", ""], ["x" * 1_001]])
+async def test_units_that_cannot_be_are_refused(stub: Stub, units: list[str]) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.BatchAssign(messages.BatchAssignRequest(flag_key="a", unit_ids=units))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "unit_ids" in (caught.value.details() or "")
+
+
+async def test_watchers_get_a_snapshot_then_changes_then_heartbeats(
+    stub: Stub, flags: FlagStub
+) -> None:
+    await create(flags, draft("first"))
+    stream = stub.WatchFlags(messages.WatchFlagsRequest())
+    snapshot = (await anext(aiter(stream))).snapshot
+    assert (snapshot.revision, [flag.key for flag in snapshot.flags]) == (1, ["first"])
+    await create(flags, draft("second"))
+    await flags.DeleteFlag(flag_service_pb2.DeleteFlagRequest(key="first"))
+    heard = []
+    async for message in stream:
+        heard.append(message)
+        if message.HasField("heartbeat") and message.heartbeat.revision == 3:
+            break
+    changes = [message.change for message in heard if message.HasField("change")]
+    assert [(change.revision, change.flag.key, change.deleted_key) for change in changes] == [
+        (2, "second", ""),
+        (3, "", "first"),
+    ]
+    assert heard[-1].heartbeat.interval_ms == 200
+    stream.cancel()
