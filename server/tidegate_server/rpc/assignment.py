@@ -87,19 +87,17 @@ class AssignmentServicer:
     ) -> AsyncIterator[bytes]:
         """Send a snapshot, then changes, and heartbeats between them, as serialized messages."""
         await self._feed.ready.wait()
-        snapshot = self._feed.snapshot
-        yield self._encode_snapshot(snapshot)
-        revision = snapshot.revision
+        epoch, revision = 0, Revision(0)
         while not self._feed.closed:
-            changes = await self._feed.changes_after(revision, self._heartbeat_seconds)
+            changes = await self._feed.changes_after(revision, epoch, self._heartbeat_seconds)
             if changes is None:
-                snapshot = self._feed.snapshot
-                yield self._encode_snapshot(snapshot)
+                epoch, snapshot = self._feed.epoch, self._feed.snapshot
                 revision = snapshot.revision
+                yield self._encode_snapshot(snapshot)
             elif changes:
+                revision = changes[-1].revision
                 for change in changes:
                     yield self._encode_change(change)
-                revision = changes[-1].revision
             else:
                 yield self._encode_heartbeat(revision)
 

@@ -38,6 +38,7 @@ class ConfigFeed:
         self._connected = False
         self.ready = asyncio.Event()
         self.closed = False
+        self.epoch = 0  # rises with every load: what was known before may be another course
 
     @property
     def compiled(self) -> CompiledSnapshot:
@@ -66,16 +67,18 @@ class ConfigFeed:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def changes_after(self, revision: Revision, seconds: float) -> list[Change] | None:
+    async def changes_after(
+        self, revision: Revision, epoch: int, seconds: float
+    ) -> list[Change] | None:
         """Wait up to `seconds` for changes above `revision`; return them in order.
 
-        Returns None where they are no longer all known: begin again from `snapshot`.
+        Returns None where they are not all known, or `epoch` has passed: begin again from
+        `snapshot`.
         """
-        if self.snapshot.revision == revision:
+        if self.snapshot.revision == revision and self.epoch == epoch:
             await asyncio.wait({self._changed}, timeout=seconds)
-        present = self.snapshot.revision
-        missing = present - revision
-        if not 0 <= missing <= len(self._recent):
+        missing = self.snapshot.revision - revision
+        if self.epoch != epoch or not 0 <= missing <= len(self._recent):
             return None
         return list(self._recent)[len(self._recent) - missing :]
 
@@ -91,7 +94,8 @@ class ConfigFeed:
 
     async def _follow(self) -> None:
         snapshot = await self._store.load()
-        if snapshot.revision != self.snapshot.revision or not self.ready.is_set():
+        if snapshot != self.snapshot or not self.ready.is_set():
+            self.epoch += 1
             self._recent.clear()
             self._publish(CompiledSnapshot(snapshot))
         self.ready.set()

@@ -1,0 +1,25 @@
+#!lua
+-- Stores one change of configuration if the store stands one revision below it.
+-- KEYS: revision, flags, changes.
+-- ARGV: the change's revision, token of this commit, key of the flag, the serialized flag
+-- ('' deletes it), number of changes to keep.
+-- Returns {1, revision}, or {0, the revision the store stands at} with nothing changed.
+local stored = tonumber(redis.call('GET', KEYS[1]) or '0')
+local revision = tonumber(ARGV[1])
+local id = ARGV[1] .. '-0'
+if stored >= revision then
+  -- The same commit again, because its first reply was lost?
+  local entry = redis.call('XRANGE', KEYS[3], id, id)[1]
+  return {(entry and entry[2][2] == ARGV[2]) and 1 or 0, stored}
+end
+if stored ~= revision - 1 then
+  return {0, stored}
+end
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], id, 't', ARGV[2], 'k', ARGV[3], 'f', ARGV[4])
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[2], ARGV[3])
+else
+  redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return {1, revision}

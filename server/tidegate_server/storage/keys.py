@@ -1,0 +1,76 @@
+"""Names of keys in the store.
+
+All configuration of an environment shares one hash tag, and so does each of its event shards:
+what one script touches lies in one slot of a cluster.
+"""
+
+from dataclasses import dataclass
+
+from tidegate.model import FlagKey
+from tidegate_server.domain.events import Arm, BatchId, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigKeys:
+    """Keys of one environment's configuration."""
+
+    environment: str
+
+    @property
+    def revision(self) -> str:
+        """The environment's revision: a string."""
+        return f"{{tidegate:{self.environment}}}:revision"
+
+    @property
+    def flags(self) -> str:
+        """Serialized flags by key: a hash."""
+        return f"{{tidegate:{self.environment}}}:flags"
+
+    @property
+    def changes(self) -> str:
+        """The latest changes, each under the id `<revision>-0`: a stream."""
+        return f"{{tidegate:{self.environment}}}:changes"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardKeys:
+    """Keys of one event shard of an environment."""
+
+    environment: str
+    shard: Shard
+
+    @property
+    def stream(self) -> str:
+        """Batches that are not folded yet: a stream."""
+        return f"{self._tag}:stream"
+
+    @property
+    def offset(self) -> str:
+        """Id of the last entry that is folded: a string."""
+        return f"{self._tag}:offset"
+
+    @property
+    def rejected(self) -> str:
+        """Entries that could not be read: a stream."""
+        return f"{self._tag}:rejected"
+
+    def batch(self, batch_id: BatchId) -> str:
+        """The memory of one batch: a string that expires."""
+        return f"{self._tag}:batch:{batch_id.hex()}"
+
+    def arms(self, flag: FlagKey) -> str:
+        """Members of a flag's arms, as `arm_member` writes them: a set."""
+        return f"{self._tag}:arms:{flag}"
+
+    def arm(self, arm: Arm) -> str:
+        """One arm's aggregate: a hash, laid out by `aggregate_codec`."""
+        return f"{self._tag}:arm:{arm.flag}:{arm_member(arm)}"
+
+    @property
+    def _tag(self) -> str:
+        return f"{{tidegate:{self.environment}:{self.shard}}}"
+
+
+def arm_member(arm: Arm) -> str:
+    """Write what distinguishes the arms of one flag; keys have no colons."""
+    return f"{arm.phase}:{arm.variant}"

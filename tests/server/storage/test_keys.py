@@ -1,0 +1,39 @@
+from redis.crc import key_slot
+
+from tests.server.storage.samples import arm
+from tidegate.model import FlagKey
+from tidegate_server.domain.events import BatchId, Shard
+from tidegate_server.storage.keys import ConfigKeys, ShardKeys
+
+
+def test_all_configuration_of_an_environment_is_in_one_slot() -> None:
+    keys = ConfigKeys("prod")
+    slots = {key_slot(key.encode()) for key in (keys.revision, keys.flags, keys.changes)}
+    assert len(slots) == 1
+
+
+def test_all_keys_of_a_shard_are_in_one_slot_and_shards_are_spread() -> None:
+    slots = [
+        {key_slot(key.encode()) for key in every_key(ShardKeys("prod", Shard(shard)))}
+        for shard in range(8)
+    ]
+    assert all(len(each) == 1 for each in slots)
+    assert len(set.union(*slots)) > 4
+
+
+def test_no_two_things_share_a_key() -> None:
+    names = [key for shard in (0, 1) for key in every_key(ShardKeys("prod", Shard(shard)))]
+    names += every_key(ShardKeys("prod.0", Shard(0)))
+    assert len(set(names)) == len(names)
+
+
+def every_key(keys: ShardKeys) -> list[str]:
+    arms = [arm("v1", 1), arm("v1", 11), arm("v2", 1), arm("v1", 1, "other")]
+    return [
+        keys.stream,
+        keys.offset,
+        keys.rejected,
+        keys.batch(BatchId(bytes(16))),
+        keys.arms(FlagKey("chat-model")),
+        *(keys.arm(each) for each in arms),
+    ]
