@@ -1,0 +1,178 @@
+import logging
+import math
+import threading
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from tests.sdk.flags import make_flag, make_snapshot
+from tidegate import recorder as module
+from tidegate.evaluation import CompiledSnapshot, Given
+from tidegate.event_batch import Event
+from tidegate.recorder import Recorder
+
+
+def given(*, phase: int = 1, unit_id: Any = "user-1", **flag: Any) -> Given:
+    snapshot = make_snapshot(make_flag(phase=phase, **flag))
+    return CompiledSnapshot(snapshot).evaluate("chat-model", unit_id).given
+
+
+class Queue:
+    """Keeps what it is given; takes nothing while `full`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.full = False
+
+    def add(self, event: Event) -> bool:
+        if not self.full:
+            self.events.append(event)
+        return not self.full
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue()
+
+
+@pytest.fixture
+def recorder(queue: Queue) -> Recorder:
+    return Recorder(queue.add)
+
+
+@pytest.mark.parametrize(
+    ("value", "recorded"),
+    [
+        (12.5, 12.5),
+        (5, 5.0),
+        (True, 1.0),
+        (False, 0.0),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3.0),
+        (Fraction(1, 4), 0.25),
+    ],
+)
+def test_numbers_are_recorded(
+    recorder: Recorder, queue: Queue, value: float, recorded: float
+) -> None:
+    chat = given()
+    for _ in range(2):
+        recorder.track(chat, "user-1", "latency_ms", value)
+    assert len(queue.events) == 2
+    for what, outcome, unit_id, seconds, number in queue.events:
+        assert (what, outcome, unit_id) == (chat, "latency_ms", "user-1")
+        assert (number, type(number)) == (recorded, float)
+        assert seconds > 1.7e9
+    assert recorder.refused == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, "5", None, [1], 10**400, 1j, Decimal(1)],
+    ids=repr,
+)
+def test_what_is_no_finite_number_is_refused_and_logged_once(
+    recorder: Recorder, queue: Queue, caplog: pytest.LogCaptureFixture, value: Any
+) -> None:
+    for _ in range(3):
+        recorder.track(given(), "user-1", "rating", value)
+    assert not queue.events
+    assert recorder.refused == 3
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "'rating'" in caplog.text
+    assert "finite number" in caplog.text
+
+
+@pytest.mark.parametrize("outcome", ["", "Rating", "a b", "x" * 101, "é", None, 5, ["x"]], ids=repr)
+def test_what_is_no_name_is_refused(recorder: Recorder, queue: Queue, outcome: Any) -> None:
+    recorder.track(given(), "user-1", outcome, 1.0)
+    assert not queue.events
+    assert recorder.refused == 1
+
+
+@pytest.mark.parametrize("outcome", ["rating", "cost_usd", "a.b-c_9", "x" * 100])
+def test_what_is_a_name_is_taken(recorder: Recorder, queue: Queue, outcome: str) -> None:
+    recorder.track(given(), "user-1", outcome, 1.0)
+    assert len(queue.events) == 1
+
+
+def test_without_a_variant_nothing_is_recorded(
+    recorder: Recorder, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = CompiledSnapshot.not_ready().evaluate("chat-model", "user-1").given
+    recorder.track(nothing, "user-1", "rating", 5.0)
+    assert not queue.events
+    assert recorder.refused == 1
+    assert "NOT_READY" in caplog.text
+
+
+@for_all(st.from_type(object), st.from_type(object))
+def test_nothing_is_raised(outcome: Any, value: Any) -> None:
+    Recorder(Queue().add).track(given(), "user-1", outcome, value)
+
+
+def test_an_exposure_is_recorded_once(recorder: Recorder, queue: Queue) -> None:
+    chat, twin = given(shares=(100,)), given(shares=(100,), description="edited")
+    for what in (chat, chat, twin):
+        recorder.expose(what, "user-1")
+    recorder.expose(chat, "user-2")
+    assert [(event[1], event[2], event[4]) for event in queue.events] == [
+        ("", "user-1", 1.0),
+        ("", "user-2", 1.0),
+    ]
+    assert "user-1" in recorder.seen[chat]
+
+
+def test_another_variant_or_phase_is_another_exposure(recorder: Recorder, queue: Queue) -> None:
+    for what in (
+        given(shares=(100, 0)),
+        given(shares=(0, 100)),
+        given(shares=(100, 0), phase=2),
+    ):
+        recorder.expose(what, "user-1")
+    assert len(queue.events) == 3
+
+
+def test_a_dropped_exposure_gets_another_chance(recorder: Recorder, queue: Queue) -> None:
+    chat = given()
+    queue.full = True
+    recorder.expose(chat, "user-1")
+    queue.full = False
+    recorder.expose(chat, "user-1")
+    recorder.expose(chat, "user-1")
+    assert len(queue.events) == 1
+
+
+def test_memory_of_exposures_is_bounded(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_MARKS", 100)
+    recorder = Recorder(queue.add)
+    chat = given()
+    for number in range(1_050):
+        recorder.expose(chat, f"user-{number}")
+        assert sum(map(len, recorder.seen.values())) <= 100
+    for phase in range(1, 300):
+        recorder.expose(given(phase=phase), "user-1")
+        assert len(recorder.seen) <= 100
+        assert len(recorder._marks) <= 100
+
+
+def test_threads_record_each_exposure_once(recorder: Recorder, queue: Queue) -> None:
+    chat = given()
+    start = threading.Barrier(4)
+
+    def expose_all() -> None:
+        start.wait()
+        for number in range(2_000):
+            recorder.expose(chat, f"user-{number}")
+
+    threads = [threading.Thread(target=expose_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(event[2] for event in queue.events) == sorted(f"user-{i}" for i in range(2_000))

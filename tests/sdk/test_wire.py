@@ -1,0 +1,271 @@
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sdk.flags import V1, V2, deletion, make_change, make_flag, make_snapshot
+from tidegate import wire
+from tidegate.errors import WireError
+from tidegate.evaluation import CompiledSnapshot
+from tidegate.model import (
+    BUCKETS,
+    PPM,
+    Allocation,
+    Clause,
+    Direction,
+    Flag,
+    FlagKey,
+    Metric,
+    Operator,
+    Override,
+    Phase,
+    Reason,
+    Revision,
+    Rule,
+    SplitShare,
+    Variant,
+    VariantKey,
+)
+from tidegate.structs import struct_from_json
+from tidegate.v1 import assignment_service_pb2, flag_pb2
+
+texts = st.text(st.characters(codec="utf-8"), max_size=8)
+numbers = st.integers(-(1 << 53), 1 << 53) | st.floats(allow_nan=False)
+attribute_values = texts | st.booleans() | numbers
+variant_keys = st.builds(VariantKey, texts)
+json_objects = st.dictionaries(
+    texts, attribute_values | st.none() | st.lists(attribute_values, max_size=2), max_size=3
+)
+times = st.none() | st.datetimes(timezones=st.just(UTC))
+
+
+def tuples(items: st.SearchStrategy[Any], least: int = 0) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, min_size=least, max_size=3).map(tuple)
+
+
+@st.composite
+def allocations(draw: st.DrawFn) -> Allocation:
+    starts = draw(st.lists(st.integers(1, BUCKETS - 1), max_size=4, unique=True))
+    owners = draw(st.lists(variant_keys, min_size=len(starts) + 1, max_size=len(starts) + 1))
+    return Allocation((0, *sorted(starts)), tuple(owners))
+
+
+flags = st.builds(
+    Flag,
+    key=st.builds(FlagKey, texts),
+    variants=tuples(st.builds(Variant, variant_keys, json_objects), 1),
+    default=variant_keys,
+    split=tuples(st.builds(SplitShare, variant_keys, st.integers(0, PPM))),
+    salt=texts,
+    allocation=allocations(),
+    phase=st.integers(1, 1 << 62).map(Phase),
+    revision=st.integers(0, 1 << 62).map(Revision),
+    rules=tuples(
+        st.builds(
+            Rule,
+            texts,
+            tuples(
+                st.builds(
+                    Clause,
+                    texts,
+                    st.sampled_from(Operator),
+                    tuples(attribute_values),
+                    st.booleans(),
+                ),
+                1,
+            ),
+            variant_keys,
+        )
+    ),
+    overrides=tuples(st.builds(Override, texts, variant_keys)),
+    killed=st.booleans(),
+    description=texts,
+    metrics=tuples(st.builds(Metric, texts, st.sampled_from(Direction))),
+    create_time=times,
+    update_time=times,
+)
+
+
+def refuse(error: WireError) -> None:
+    raise AssertionError(error)
+
+
+@given(flags)
+def test_flags_come_back_equal_through_their_bytes(flag: Flag) -> None:
+    payload = wire.flag_to_message(flag).SerializeToString()
+    assert wire.flag_from_message(flag_pb2.Flag.FromString(payload)) == flag
+
+
+def test_every_field_of_a_flag_has_a_field_in_the_message() -> None:
+    flag = make_flag(
+        rules=(Rule("r", (Clause("a", Operator.IN, ("x",), negate=True),), V1),),
+        overrides=(Override("u", V2),),
+        killed=True,
+        description="text",
+        metrics=(Metric("rating", Direction.HIGHER),),
+        create_time=datetime(2026, 1, 2, tzinfo=UTC),
+        update_time=datetime(2026, 1, 3, tzinfo=UTC),
+    )
+    message = wire.flag_to_message(flag)
+    assert len(message.ListFields()) == len(dataclasses.fields(Flag))
+
+
+def test_a_draft_can_be_read() -> None:
+    message = flag_pb2.Flag(key="chat-model", default_variant="nobody-knows")
+    draft = wire.flag_from_message(message)
+    assert (draft.key, draft.default) == ("chat-model", "nobody-knows")
+    assert (draft.phase, draft.revision, draft.salt) == (0, 0, "")
+    assert draft.allocation == Allocation((), ())
+
+
+def broken(**fields: Any) -> flag_pb2.Flag:
+    """Return a good flag's message, with some fields replaced; None empties one."""
+    message = wire.flag_to_message(make_flag())
+    for name, value in fields.items():
+        message.ClearField(name)  # type: ignore[arg-type]
+        if value is not None:
+            message.MergeFrom(flag_pb2.Flag(**{name: value}))
+    return message
+
+
+def allocation(starts: list[int], variants: list[str]) -> flag_pb2.Allocation:
+    return flag_pb2.Allocation(starts=starts, variants=variants)
+
+
+def rule(**clause: Any) -> list[flag_pb2.Rule]:
+    return [flag_pb2.Rule(name="r", variant="v1", clauses=[flag_pb2.Clause(**clause)])]
+
+
+WRONG = [
+    ({"phase": 0}, "phase"),
+    ({"phase": -1}, "phase"),
+    ({"revision": -1}, "revision"),
+    ({"split": [flag_pb2.SplitShare(variant="v1", share_ppm=-1)]}, r"split\[0\]\.share_ppm"),
+    ({"split": [flag_pb2.SplitShare(share_ppm=1_000_001)]}, r"split\[0\]\.share_ppm"),
+    ({"allocation": allocation([0, 5], ["v1"])}, "allocation"),
+    ({"allocation": allocation([1], ["v1"])}, r"allocation\.starts\[0\]"),
+    ({"allocation": allocation([0, 5, 5], ["v1", "v2", "v1"])}, r"allocation\.starts\[2\]"),
+    ({"rules": rule(operator=1, values=[{"null_value": 0}])}, r"rules\[0\]\.clauses\[0\]\.values"),
+]
+UNKNOWN = [
+    ({"rules": rule(operator=99)}, r"rules\[0\]\.clauses\[0\]\.operator: 99"),
+    ({"rules": rule(operator=0)}, r"rules\[0\]\.clauses\[0\]\.operator: 0"),
+    ({"metrics": [flag_pb2.Metric(direction=99)]}, r"metrics\[0\]\.direction: 99"),  # type: ignore[arg-type]
+]
+INCOMPLETE = [
+    ({"allocation": None, "phase": None}, r"allocation: is empty"),
+    ({"allocation": allocation([0], ["v9"])}, r"allocation\.variants\[0\].*'v9'"),
+    ({"default_variant": "v9"}, r"default_variant.*'v9'"),
+    ({"overrides": [flag_pb2.Override(unit_id="u", variant="v9")]}, r"overrides\[0\]\.variant"),
+    ({"rules": [flag_pb2.Rule(name="r", variant="v9")]}, r"rules\[0\]\.variant"),
+    ({"rules": [flag_pb2.Rule(name="r", variant="v1")]}, r"rules\[0\]\.clauses"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), WRONG + UNKNOWN)
+def test_what_is_impossible_is_named(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(WireError, match=words):
+        wire.flag_from_message(broken(**fields))
+
+
+def test_an_impossible_time_is_named() -> None:
+    message = broken()
+    message.update_time.seconds = 1 << 60
+    with pytest.raises(WireError, match="update_time"):
+        wire.flag_from_message(message)
+
+
+@pytest.mark.parametrize(("fields", "words"), WRONG + INCOMPLETE)
+def test_a_flag_that_cannot_be_read_is_left_out_and_reported(
+    fields: dict[str, Any], words: str
+) -> None:
+    errors: list[WireError] = []
+    message = wire.snapshot_to_message(make_snapshot(make_flag("other"), revision=4))
+    message.flags.append(broken(**fields))
+    snapshot = wire.snapshot_from_message(message, errors.append)
+    assert list(snapshot.flags) == ["other"]
+    changed = assignment_service_pb2.FlagChange(revision=5, flag=broken(**fields))
+    assert wire.change_from_message(changed, errors.append) == deletion(5, "chat-model")
+    assert len(errors) == 2
+    for error in errors:
+        with pytest.raises(WireError, match=f"flag 'chat-model': .*{words}"):
+            raise error
+
+
+@pytest.mark.parametrize("negate", [False, True])
+def test_an_operator_of_a_newer_server_never_matches(negate: bool) -> None:
+    clause = {"attribute": "a", "operator": 99, "values": [{"string_value": "x"}]}
+    message = assignment_service_pb2.FlagChange(
+        revision=2, flag=broken(rules=rule(**clause, negate=negate))
+    )
+    change = wire.change_from_message(message, refuse)
+    compiled = CompiledSnapshot(make_snapshot()).apply(change)
+    for attributes in ({"a": "x"}, {"a": "y"}, {}):
+        assert compiled.evaluate("chat-model", "user-1", attributes).reason is Reason.SPLIT
+
+
+def test_a_direction_of_a_newer_server_is_unknown() -> None:
+    metrics = [flag_pb2.Metric(outcome="x", direction=99)]  # type: ignore[arg-type]
+    message = assignment_service_pb2.FlagChange(revision=2, flag=broken(metrics=metrics))
+    change = wire.change_from_message(message, refuse)
+    assert change.flag is not None
+    assert change.flag.metrics == (Metric("x", Direction.UNKNOWN),)
+
+
+def test_snapshots_come_back_equal_and_sorted() -> None:
+    snapshot = make_snapshot(make_flag("b"), make_flag("a"), revision=7)
+    message = wire.snapshot_to_message(snapshot)
+    assert [flag.key for flag in message.flags] == ["a", "b"]
+    assert wire.snapshot_from_message(message, refuse) == snapshot
+
+
+def test_changes_come_back_equal() -> None:
+    for change in (make_change(3, make_flag()), deletion(4, "chat-model")):
+        assert wire.change_from_message(wire.change_to_message(change), refuse) == change
+
+
+def test_a_change_of_nothing_is_named() -> None:
+    with pytest.raises(WireError, match=r"change: neither"):
+        wire.change_from_message(assignment_service_pb2.FlagChange(revision=3), refuse)
+    with pytest.raises(WireError, match=r"change\.revision"):
+        wire.change_from_message(assignment_service_pb2.FlagChange(deleted_key="x"), refuse)
+    with pytest.raises(WireError, match=r"snapshot\.revision"):
+        wire.snapshot_from_message(assignment_service_pb2.FlagSnapshot(revision=-1), refuse)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_reasons_come_back_equal(reason: Reason) -> None:
+    number = wire.reason_to_number(reason)
+    assert assignment_service_pb2.Reason.Name(number) == f"REASON_{reason.value}"
+    assert wire.reason_from_number(number) is reason
+
+
+@pytest.mark.parametrize("number", [0, 99])
+def test_an_unknown_reason_is_named(number: int) -> None:
+    with pytest.raises(WireError, match=f"reason: {number}"):
+        wire.reason_from_number(number)
+
+
+def test_assignments() -> None:
+    compiled = CompiledSnapshot(make_snapshot(make_flag(shares=(100,)), revision=5))
+    message = wire.assignment_to_message(compiled.evaluate("chat-model", "user-1"))
+    assert message == assignment_service_pb2.Assignment(
+        variant="v1",
+        value=struct_from_json({"model": "llama-v1", "tags": ["v1"]}),
+        reason=assignment_service_pb2.REASON_SPLIT,
+        revision=5,
+        phase=1,
+    )
+    nothing = wire.assignment_to_message(compiled.evaluate("chat", "user-1"))
+    assert not nothing.HasField("value")
+    assert nothing.reason == assignment_service_pb2.REASON_FLAG_NOT_FOUND
+
+
+def test_attributes() -> None:
+    attributes = {"team": "eval", "age": 3, "score": 0.5, "staff": True, "tags": ["a"]}
+    assert wire.attributes_from_struct(wire.attributes_to_struct(attributes)) == attributes
+    with pytest.raises(WireError, match=r"attributes\.x"):
+        wire.attributes_to_struct({"x": object()})
