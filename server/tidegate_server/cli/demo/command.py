@@ -1,0 +1,191 @@
+"""The command `tidegate demo`."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tidegate.v1 import report_service_pb2
+from tidegate_server.cli.connection import connect
+from tidegate_server.cli.demo.checks import Check, check_events, check_units
+from tidegate_server.cli.demo.ledger import Ledger, read_ledger
+from tidegate_server.cli.demo.processes import Stack, start_application, start_stack
+from tidegate_server.cli.demo.ramp import CONTROL, FLAG, STAGES, TREATMENT, Admin, ramp, settle
+from tidegate_server.cli.demo.verdict import Verdict, judge
+from tidegate_server.cli.demo.view import new_view
+from tidegate_server.cli.render import new_console
+from tidegate_server.cli.report_tables import show_report
+from tidegate_server.errors import ConfigurationError
+
+_PROGRAM = Path("examples") / "model_rollout"
+_BASE = Path(".tidegate")
+_PACKAGE = Path(__file__).parents[2]
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack running at the end.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the server; 0 takes any free one.")
+    ] = 0,
+    stage_seconds: Annotated[
+        float, typer.Option(min=1, max=3_600, help="How long each of the three stages lasts.")
+    ] = 15.0,
+    rate: Annotated[
+        float, typer.Option(min=10, max=20_000, help="Requests a second sent to the models.")
+    ] = 2_000.0,
+) -> None:
+    """Roll out a real model version from 5 % to 50 %, and print the verdict."""
+    console = new_console()
+    program = _find_program()
+    with _interruptible(), _folder(keep=keep) as folder:
+        console.print(f"starting Tidegate in {folder}")
+        with start_stack(folder, f"127.0.0.1:{port}", tied=not keep) as stack:
+            address = stack.wait_ready()
+            ledger, report = _roll_out(
+                console, stack, address, program, folder, stage_seconds, rate
+            )
+            checks = (
+                check_units(ledger.units, control=CONTROL, treatment=TREATMENT),
+                check_events(ledger, report),
+            )
+            _print_work(console, ledger)
+            console.print(show_report(report))
+            _print_verdict(console, judge(report, TREATMENT), checks)
+            if keep:
+                _print_how_to_go_on(console, address, stack.pid, folder)
+    if not all(check.holds for check in checks):
+        raise typer.Exit(1)
+
+
+def _roll_out(
+    console: Console,
+    stack: Stack,
+    address: str,
+    program: Path,
+    folder: Path,
+    stage_seconds: float,
+    rate: float,
+) -> tuple[Ledger, report_service_pb2.Report]:
+    """Run the whole rollout; return both accounts of it."""
+    admin = Admin(address)
+    admin.apply(program / "flag.yaml")
+    result = folder / "ledger.json"
+    console.print("training two versions of the model, and starting the application")
+    with (
+        start_application(program, folder, address, rate=rate, ledger=result) as application,
+        connect(address) as stubs,
+    ):
+        application.wait_serving()
+        with new_view(console) as view:
+            ramp(
+                *(admin, application, stack.running, stubs, view),
+                stages=STAGES,
+                seconds=stage_seconds,
+            )
+        application.finish()
+        ledger = read_ledger(result)
+        return ledger, settle(stubs, ledger)
+
+
+def _print_work(console: Console, ledger: Ledger) -> None:
+    total = sum(count for _, _, count in ledger.requests)
+    phases = len({phase for phase, _, _ in ledger.requests})
+    console.print(
+        Text(f"served {total:,} requests of {len(ledger.units):,} units in {phases} phases\n")
+    )
+
+
+def _print_verdict(console: Console, verdict: Verdict, checks: tuple[Check, ...]) -> None:
+    console.print(Text(f"\nVerdict: {verdict.conclusion}", style="bold"))
+    console.print(Text("  (one look, at the planned end)", style="dim"))
+    for finding in verdict.findings:
+        console.print(Text(f"  {finding.text}"))
+    console.print(Text("Checks", style="bold"))
+    for check in checks:
+        mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
+        console.print(Text(f"  {mark} {check.text}", style=style))
+
+
+def _print_how_to_go_on(console: Console, address: str, pid: int, folder: Path) -> None:
+    lines = (
+        "\nThe stack is still running.",
+        f"  look at it:   tidegate --server {address} report {FLAG}",
+        f"  stop it:      kill {pid}",
+        f"  then remove:  rm -r {folder}",
+    )
+    for line in lines:
+        console.print(Text(line))
+
+
+def _find_program() -> Path:
+    """Return the directory of the application: in the installed package, or in the checkout.
+
+    Raises:
+        ConfigurationError: it is not there, or the demo's libraries are not.
+    """
+    if find_spec("sklearn") is None:
+        raise ConfigurationError(
+            "the demo trains its models with scikit-learn, which is not installed: "
+            "pip install 'tidegate[demo]'"
+        )
+    for root in (_PACKAGE, *_PACKAGE.parents[:2]):
+        if (root / _PROGRAM / "flag.yaml").is_file():
+            return root / _PROGRAM
+    raise ConfigurationError(
+        f"the demo's application {_PROGRAM} is missing beside {_PACKAGE}: install Tidegate anew"
+    )
+
+
+@contextmanager
+def _folder(*, keep: bool) -> Iterator[Path]:
+    """Make the demo's own folder, and remove it: at the end, or with `keep` only on failure.
+
+    Raises:
+        ConfigurationError: it can't be made.
+    """
+    is_new = not _BASE.exists()
+    try:
+        _BASE.mkdir(mode=0o700, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="demo-", dir=_BASE)).absolute()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{_BASE.absolute()}: cannot be made ({error.strerror}); run the demo in a directory "
+            "that can be written to"
+        ) from error
+    done = False
+    try:
+        yield folder
+        done = True
+    finally:
+        if not (keep and done):
+            shutil.rmtree(folder)
+            if is_new and not any(_BASE.iterdir()):
+                _BASE.rmdir()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let the first signal to stop end the block in good order, and ignore those after it."""
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        for other in _STOP_SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt(f"{signal.Signals(number).name}: stopping")
+
+    before = {number: signal.signal(number, interrupt) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,64 @@
+"""The address of the server that `tidegate up` starts: free before, and served after."""
+
+import errno
+import socket
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from tidegate_server.cli.connection import channel_options
+from tidegate_server.errors import ConfigurationError
+from tidegate_server.settings import parse_address
+
+_RECONNECT = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+
+async def wait_serving(listen: str) -> None:
+    """Return as soon as the server's health service says SERVING; without end otherwise."""
+    host, port = parse_address(listen)
+    host = _ANY_HOST.get(host, host)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    options = [*channel_options(address), *_RECONNECT]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        watch = channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        while True:
+            call = watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            try:
+                async for answer in call:
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        call.cancel()
+                        return
+            except grpc.aio.AioRpcError as error:
+                # the server ended while it was asked; the supervisor reports that, we ask again
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+
+
+def free_address(listen: str) -> str:
+    """Return `listen` with port 0 replaced by a free one, once it was seen to be free.
+
+    Raises:
+        ConfigurationError: it is taken, or is no address of this machine.
+    """
+    host, port = parse_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as probe:
+            chosen = probe.getsockname()[1]
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        problem = "another program listens there" if taken else str(error.strerror or error)
+        raise ConfigurationError(
+            f"--listen (TIDEGATE_LISTEN): cannot listen on {listen}: {problem}; "
+            "choose another HOST:PORT (port 0 takes any free one)"
+        ) from error
+    return f"{listen.rpartition(':')[0]}:{chosen}"

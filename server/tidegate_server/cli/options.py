@@ -1,0 +1,51 @@
+"""What the options before the command say, and options that several commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_SERVER = "localhost:7070"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The options before the command. server: host:port of the server that commands talk to."""
+
+    server: str
+
+
+def common(context: typer.Context) -> Common:
+    """Return the options before the command."""
+    found = context.find_object(Common)
+    if found is None:
+        raise AssertionError("the command line's callback did not run")
+    return found
+
+
+FlagKeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Key of the flag.")]
+ListenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address of the gRPC server; port 0 takes any free one. "
+        "[env: TIDEGATE_LISTEN; default: 127.0.0.1:7070]",
+        show_default=False,
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Directory of the embedded store, of logs and of locks. "
+        "[env: TIDEGATE_DATA_DIR; default: .tidegate]",
+        show_default=False,
+    ),
+]
+EnvironmentOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of the isolated set of flags. [env: TIDEGATE_ENVIRONMENT; default: prod]",
+        show_default=False,
+    ),
+]

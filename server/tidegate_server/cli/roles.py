@@ -1,0 +1,69 @@
+"""`tidegate server` and `tidegate worker`: one role in this process."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+from tidegate_server import embedded_store
+from tidegate_server.cli.options import DataDirOption, EnvironmentOption, ListenOption
+from tidegate_server.errors import ConfigurationError
+from tidegate_server.logs import configure_logs
+from tidegate_server.settings import Settings
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+RoleFunction = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+def server(
+    listen: ListenOption = None,
+    data_dir: DataDirOption = None,
+    environment: EnvironmentOption = None,
+) -> None:
+    """Run one gRPC server until SIGTERM."""
+    from tidegate_server.bootstrap import run_server  # loads what only a server needs
+
+    _run(run_server, Settings.load(listen=listen, data_dir=data_dir, environment=environment))
+
+
+def worker(data_dir: DataDirOption = None, environment: EnvironmentOption = None) -> None:
+    """Run one worker, which folds events into the live aggregates, until SIGTERM."""
+    from tidegate_server.bootstrap import run_worker
+
+    _run(run_worker, Settings.load(data_dir=data_dir, environment=environment))
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event of the running loop that is set when the process is told to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _run(role: RoleFunction, settings: Settings) -> None:
+    configure_logs(settings.log_format, settings.log_level)
+
+    async def run() -> None:
+        stop = stop_on_signals()
+        await role(await _with_store(settings), stop)
+
+    asyncio.run(run())
+
+
+async def _with_store(settings: Settings) -> Settings:
+    """Return settings that name a store: the embedded one of a running `up`, unless another is set.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if settings.redis_url is not None:
+        return settings
+    socket = embedded_store.socket_path(settings.data_dir)
+    if not await embedded_store.answers(socket):
+        raise ConfigurationError(
+            f"TIDEGATE_REDIS_URL is not set, and no embedded store runs in {settings.data_dir}: "
+            "set it to the URL of a Redis or Valkey server, or run `tidegate up`"
+        )
+    return settings.model_copy(update={"redis_url": embedded_store.url(settings.data_dir)})

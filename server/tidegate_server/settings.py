@@ -1,0 +1,185 @@
+"""Settings: environment variables TIDEGATE_*, checked once at start-up.
+
+A wrong value ends the program with a message that names the variable, the value and the fix.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidegate_server.errors import ConfigurationError
+
+PREFIX = "TIDEGATE_"
+_URL_SCHEMES = ("redis", "rediss", "unix")
+
+
+class LogFormat(StrEnum):
+    """How log lines are written: for people, or one JSON object a line."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least important lines that are still written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Split `host:port` (IPv6 hosts in brackets) into host, without brackets, and port, 0 to 65535.
+
+    Raises:
+        ValueError: it is not such an address; the message says what is missing.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not host:
+        raise ValueError("is not host:port")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError(f"has the port {port!r}, which is not a number from 0 to 65535")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if ":" in host and not bracketed:
+        raise ValueError("has an IPv6 host without brackets")
+    return host.strip("[]"), int(port)
+
+
+def without_password(url: str) -> str:
+    """Return a store's URL with its user and password replaced by ***: what may be shown."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _check_address(address: str) -> str:
+    parse_address(address)
+    return address
+
+
+def _check_environment(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9._-]{1,100}", name):
+        raise ValueError("has characters other than a-z, 0-9, '-', '_' and '.', or is too long")
+    return name
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _URL_SCHEMES or not (parts.netloc or parts.path):
+        raise ValueError("is not the URL of a Redis or Valkey server")
+    return url
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is the variable TIDEGATE_<NAME>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    redis_url: Annotated[str, AfterValidator(_check_url)] | None = Field(
+        None,
+        repr=False,
+        description="URL of the store, such as redis://host:6379/0, rediss://… with TLS, "
+        "or unix:///path; leave it out for the embedded Valkey of `tidegate up`",
+    )
+    listen: Annotated[str, AfterValidator(_check_address)] = Field(
+        "127.0.0.1:7070",
+        description="host:port of the gRPC server, such as 127.0.0.1:7070; "
+        "port 0 takes any free one",
+    )
+    environment: Annotated[str, AfterValidator(_check_environment)] = Field(
+        "prod",
+        description="name of the isolated set of flags: 1 to 100 characters of a-z, 0-9, "
+        "'-', '_' and '.'",
+    )
+    data_dir: Path = Field(
+        Path(".tidegate"), description="directory of the embedded store, of logs and of locks"
+    )
+    shards: int = Field(
+        2, ge=1, le=1024, description="number of event shards, the same for all roles: 1 to 1,024"
+    )
+    heartbeat_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        allow_inf_nan=False,
+        description="pause after which watchers of flags are sent a heartbeat: 0.1 to 600 seconds",
+    )
+    batch_memory_hours: float = Field(
+        24,
+        ge=0.1,
+        le=720,
+        allow_inf_nan=False,
+        description="time for which a batch that comes again is recognised: 0.1 to 720 hours",
+    )
+    max_stream_entries: int = Field(
+        100_000,
+        ge=100,
+        le=100_000_000,
+        description="batches a shard may hold before new ones are refused: 100 to 100,000,000",
+    )
+    grace_seconds: float = Field(
+        10.0,
+        ge=0.1,
+        le=600,
+        allow_inf_nan=False,
+        description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.CONSOLE, description="format of log lines: console or json"
+    )
+    log_level: LogLevel = Field(
+        LogLevel.INFO,
+        description="least level of the log lines written: debug, info, warning or error",
+    )
+
+    @classmethod
+    def load(cls, **options: Any) -> Self:
+        """Read the environment; `options` that are not None come from the command line and win.
+
+        Raises:
+            ConfigurationError: names each wrong variable or option, its value and the fix.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            raise ConfigurationError(
+                "\n".join(_explain(detail, given) for detail in details)
+            ) from None
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables that give another process the same settings."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
+        }
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment, changed so that a child has the same settings."""
+    return {**os.environ, **settings.to_environment()}
+
+
+def _explain(detail: ErrorDetails, options: Mapping[str, Any]) -> str:
+    name = str(detail["loc"][0])
+    field = Settings.model_fields[name]
+    variable = PREFIX + name.upper()
+    source = f"--{name.replace('_', '-')} ({variable})" if name in options else variable
+    value = "(not shown)" if name == "redis_url" else repr(str(detail["input"]))
+    cause = detail.get("ctx", {}).get("error")
+    problem = str(cause) if cause else "is not valid"
+    default = "" if field.default is None else f" (default {field.default})"
+    return f"{source}: {value} {problem}; expected is the {field.description}{default}"

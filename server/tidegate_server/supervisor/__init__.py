@@ -1,0 +1,1 @@
+"""Keeps the roles of `tidegate up` running, each a process of its own."""
