@@ -6,15 +6,20 @@ from tidegate.assignment import Assignment
 from tidegate.client import Client, Stats
 from tidegate.config_stream import State
 from tidegate.errors import ConfigurationError, TidegateError, WireError
+from tidegate.explanation import Explanation, Step
 from tidegate.model import Reason
+from tidegate.model_version import ModelVersion
 
 __all__ = [
     "Assignment",
     "Client",
     "ConfigurationError",
+    "Explanation",
+    "ModelVersion",
     "Reason",
     "State",
     "Stats",
+    "Step",
     "TidegateError",
     "WireError",
 ]

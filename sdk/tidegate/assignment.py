@@ -1,10 +1,16 @@
 """An assignment in the application's hands: it can report what became of it."""
 
+from functools import lru_cache
 from time import perf_counter
 from types import TracebackType
 
 from tidegate import evaluation
+from tidegate.arm import arm_of
+from tidegate.errors import ConfigurationError
+from tidegate.evaluation import Given
+from tidegate.model_version import ModelVersion
 from tidegate.recorder import Recorder
+from tidegate.token import hash_bytes, write_token
 
 
 class Assignment(evaluation.Assignment):
@@ -17,13 +23,38 @@ class Assignment(evaluation.Assignment):
 
     recorder: Recorder
 
+    @property
+    def token(self) -> str:
+        """A short text of A-Z, a-z, 0-9, "_" and "-", for `Client.track` elsewhere and later.
+
+        It holds the flag, the variant, the phase and the unit's hash, not the unit's id. "" where
+        there is no variant.
+        """
+        if not self.given.variant:
+            return ""
+        return write_token(arm_of(self.given), hash_bytes(self.unit_id))
+
+    @property
+    def model_version(self) -> ModelVersion | None:
+        """The variant's value as a model version; None where it is none."""
+        return _model_version(self.given)
+
     def track(self, /, **outcomes: float) -> None:
         """Report outcomes: names of 1 to 100 characters of a-z, 0-9, "_"; finite numbers or bools.
 
-        For names with other characters see `Client.track`.
+        For names with other characters see `Client.track`. Numbers lie within ±1e100.
         """
         for outcome, value in outcomes.items():
             self.recorder.track(self.given, self.unit_id, outcome, value)
+
+    def served(self, variant: str) -> None:
+        """Report that another variant of the flag was served than the assigned one, a fallback.
+
+        It is the outcome "served.<variant>" with the value 1. All outcomes stay those of the
+        assigned variant, whatever was served: so a variant answers for the fallbacks that it needs,
+        and units are compared as they were randomised.
+        """
+        self.recorder.served(self.given, self.unit_id, variant)
 
     def measure(self) -> "Measurement":
         """Return a context manager that reports latency_ms and error of the block it is put round.
@@ -55,3 +86,11 @@ class Measurement:
     ) -> None:
         milliseconds = (perf_counter() - self._began) * 1_000
         self._assignment.track(latency_ms=milliseconds, error=kind is not None)
+
+
+@lru_cache(maxsize=1_024)
+def _model_version(given: Given) -> ModelVersion | None:
+    try:
+        return ModelVersion.from_value(given.value)
+    except ConfigurationError:
+        return None

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import mmh3
 
+from tidegate.model import BUCKETS, PPM
+
 T = TypeVar("T")
 
 LONGEST_UNIT_ID = 1_000
@@ -34,6 +36,14 @@ def plain_unit_id(unit_id: object) -> str | None:
     except UnicodeEncodeError:
         return None
     return text
+
+
+def boundary(ppm: int) -> int:
+    """Return the first bucket that is not among the lowest `ppm` parts per million.
+
+    It is ceil(ppm * BUCKETS / PPM): in [0, BUCKETS] for `ppm` in [0, PPM].
+    """
+    return -(-ppm * BUCKETS // PPM)
 
 
 def bucket(salt: str, unit_id: str) -> int:

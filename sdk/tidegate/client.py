@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -13,21 +13,26 @@ from typing import Any, Self
 
 import grpc
 
+from tidegate import config_stream
 from tidegate.assignment import Assignment
+from tidegate.attributes import randomised_unit
+from tidegate.bucketing import plain_unit_id
 from tidegate.config_stream import ConfigStream, State
 from tidegate.errors import ConfigurationError
-from tidegate.evaluation import NO_PHASE, Given
+from tidegate.evaluation import NO_PHASE, CompiledSnapshot, Given
 from tidegate.event_queue import EventQueue, QueueOptions
+from tidegate.explanation import Explanation, explain
 from tidegate.log_limit import LogLimit
 from tidegate.model import FlagKey, Reason, VariantKey
-from tidegate.recorder import Recorder
+from tidegate.recorder import Recorder, shown
+from tidegate.sessions import Sessions
 
 log = logging.getLogger("tidegate")
 
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 
 CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),  # a snapshot has no largest size
+    *config_stream.CHANNEL_OPTIONS,
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -69,6 +74,7 @@ class Client:
         queue_size: int = 100_000,
         batch_size: int = 500,
         flush_interval: float = 1.0,
+        session_ttl: float = 3_600.0,
     ) -> None:
         """Begin to connect.
 
@@ -81,6 +87,8 @@ class Client:
                 1 to 10,000,000.
             batch_size: most events sent at once, 1 to 10,000.
             flush_interval: longest time an event waits for others, in seconds: 0.01 to 60.
+            session_ttl: how long a pinned session is remembered after its last use, in seconds:
+                1 to 86,400. See `assign`.
 
         Raises:
             ConfigurationError: an argument is wrong; an unreachable server is no error here.
@@ -89,7 +97,7 @@ class Client:
         options = QueueOptions(
             size=_checked_int("queue_size", queue_size, 10_000_000),
             batch_size=_checked_int("batch_size", batch_size, 10_000),
-            flush_interval=_checked_interval(flush_interval),
+            flush_interval=_checked_seconds("flush_interval", flush_interval, 0.01, 60),
             send_unit_ids=send_unit_ids,
         )
         self._channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
@@ -97,7 +105,8 @@ class Client:
             self._channel, self.address, client_name=_checked_name(client_name)
         )
         self._queue = EventQueue(self._channel, options, every_tick=self._stream.check)
-        self._recorder = Recorder(self._queue.add)
+        self._recorder = Recorder(self._queue.add, self._variants_of)
+        self._sessions = Sessions(_checked_seconds("session_ttl", session_ttl, 1, 86_400))
         self._exposing = record_exposures
         self._limited_log = LogLimit(log)
         self._close_lock = threading.RLock()
@@ -112,14 +121,21 @@ class Client:
         attributes: Mapping[str, Any] | None = None,
         *,
         default: Any = None,
+        session_id: str | None = None,
     ) -> Assignment:
         """Return the variant of a unit. Never raises; the assignment's `reason` says what decided.
+
+        With a `session_id`, a conversation of the unit keeps the variant that a split gave it, and
+        its phase, while the split changes. Its pin breaks when the flag is killed or deleted, when
+        the variant has no share left, and when it was not used for `session_ttl`. Pins live in this
+        process, 100,000 at most.
 
         Args:
             flag: key of the flag.
             unit_id: who is randomised: a string of 1 to 1,000 characters.
             attributes: what targeting rules look at: strings, numbers and booleans by name.
             default: the assignment's value where there is no variant to give.
+            session_id: names a session of the unit: a string of 1 to 1,000 characters.
         """
         try:
             compiled = self._stream.compiled
@@ -127,6 +143,8 @@ class Client:
                 given = compiled.choosers[flag](unit_id, attributes)
             except KeyError:
                 given = compiled.chooser(flag)(unit_id, attributes)
+            if session_id is not None or given.unit_attribute:
+                unit_id, given = self._settled(compiled, unit_id, attributes, session_id, given)
             assignment = Assignment()
             assignment.unit_id = unit_id
             assignment.revision = compiled.revision
@@ -141,18 +159,32 @@ class Client:
             return self._failed(flag, unit_id, default, error)
         return assignment
 
-    def track(self, name: str, value: float, assignment: Assignment) -> None:
+    def track(self, name: str, value: float, assignment: Assignment | str) -> None:
         """Report an outcome of an assignment; the same as its own `track`, for any valid name.
 
         Args:
             name: the outcome: 1 to 100 characters of a-z, 0-9, ".", "_" and "-".
-            value: a finite number or a boolean.
-            assignment: what `assign` returned.
+            value: a boolean, or a number within ±1e100.
+            assignment: what `assign` returned, or its `token`, also in another process and later.
         """
-        if not isinstance(assignment, Assignment):
-            self._recorder.refuse(f"{name!r:.100}", "it needs what Client.assign returned")
-            return
-        self._recorder.track(assignment.given, assignment.unit_id, name, value)
+        if isinstance(assignment, Assignment):
+            self._recorder.track(assignment.given, assignment.unit_id, name, value)
+        elif isinstance(assignment, str):
+            self._recorder.track_token(assignment, name, value)
+        else:
+            self._recorder.refuse(shown(name), "it needs what Client.assign returned, or its token")
+
+    def explain(
+        self, flag: str, unit_id: str, attributes: Mapping[str, Any] | None = None
+    ) -> Explanation:
+        """Return every step of the evaluation that `assign` does, for people to read.
+
+        Sessions are left aside, and nothing is recorded. Takes the arguments of `assign`.
+
+        Raises:
+            AttributeError: `attributes` is no mapping.
+        """
+        return explain(self._stream.compiled, flag, unit_id, attributes)
 
     @property
     def state(self) -> State:
@@ -200,6 +232,36 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _settled(
+        self,
+        compiled: CompiledSnapshot,
+        unit_id: Any,
+        attributes: Mapping[str, Any] | None,
+        session_id: object,
+        given: Given,
+    ) -> tuple[Any, Given]:
+        """Return the unit that is randomised, and what it is given in its session."""
+        if given.unit_attribute:
+            unit_id = randomised_unit(given.unit_attribute, unit_id, attributes)
+        unit = plain_unit_id(unit_id)
+        if session_id is None or unit is None:
+            return unit_id, given
+        session = plain_unit_id(session_id)
+        if session is None:
+            self._limited_log.warning(
+                f"session of {given.flag}",
+                "flag %s: session_id must be a string of 1 to 1,000 characters, not %s; "
+                "the session is not pinned",
+                given.flag,
+                shown(session_id),
+            )
+            return unit_id, given
+        return unit_id, self._sessions.given(compiled.snapshot, session, unit, given)
+
+    def _variants_of(self, flag_key: str) -> Collection[str] | None:
+        flag = self._stream.compiled.snapshot.flags.get(FlagKey(flag_key))
+        return None if flag is None else {variant.key for variant in flag.variants}
 
     def _without_variant(self, given: Given, unit_id: object, default: Any) -> Given:
         if given.reason is Reason.INVALID_UNIT:
@@ -253,9 +315,9 @@ def _checked_int(name: str, value: object, most: int) -> int:
     return value
 
 
-def _checked_interval(value: object) -> float:
-    if not isinstance(value, int | float) or not 0.01 <= value <= 60:
+def _checked_seconds(name: str, value: object, least: float, most: float) -> float:
+    if not isinstance(value, int | float) or not least <= value <= most:
         raise ConfigurationError(
-            f"flush_interval: {value!r} is out of range: give seconds, 0.01 to 60"
+            f"{name}: {value!r} is out of range: give seconds, {least:g} to {most:,}"
         )
     return float(value)

@@ -22,6 +22,15 @@ from tidegate.wire import change_from_message, snapshot_from_message
 
 log = logging.getLogger("tidegate")
 
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),  # a snapshot has no largest size
+    # A stream is read by the thread that asks for its messages. With gRPC's default, a helper
+    # thread, grpcio 1.78 now and then leaves the reader waiting for ever, deaf to cancel(), when
+    # the stream was opened while the server stopped.
+    ("SingleThreadedUnaryStream", 1),
+)
+"""What the channel of a ConfigStream must be made with."""
+
 FIRST_HEARTBEAT_SECONDS = 10.0
 """Interval of heartbeats that is assumed until the server tells its own."""
 
@@ -47,6 +56,8 @@ class OutOfStep(Exception):  # noqa: N818 - a reason to begin again, not a fault
 
 class ConfigStream:
     """Watches the flags of the server behind `channel`, once `start` was called.
+
+    The channel must be made with CHANNEL_OPTIONS.
 
     `compiled` is always the best snapshot known; it is replaced, never changed. `check` must be
     called about once a second, from any other thread: it is what notices silence.

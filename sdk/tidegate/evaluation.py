@@ -1,56 +1,39 @@
 """Evaluation: snapshot + flag + unit + attributes → assignment. Pure, and the only implementation.
 
-Order: kill switch → override of the unit → targeting rules, first match → split.
+Order: kill switch → override of the unit → prerequisites → holdout → layer → targeting rules, first
+match → enrolment → split.
 
-Everything a flag can answer is built when the flag is compiled, which happens when it is first
-asked for; after that an answer costs one hash and one binary search.
+A flag is compiled when it is first asked for; after that an answer costs one hash and one binary
+search, and more only for what the flag uses.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from tidegate.bucketing import splitter
+from tidegate.attributes import Attributes, randomised_unit
+from tidegate.compiled_flag import Around, Met, compile_flag
+from tidegate.given import NO_PHASE, Chooser, Given, always, nothing
 from tidegate.model import (
     Change,
     Flag,
+    FlagChange,
     FlagKey,
+    HoldoutChange,
+    Operator,
     Phase,
     Reason,
     Revision,
+    SegmentChange,
+    SegmentKey,
     Snapshot,
     VariantKey,
 )
-from tidegate.read_only import freeze
-from tidegate.targeting import Attributes, Matcher, compile_clauses
+from tidegate.prerequisites import is_endless, needed_flags
+from tidegate.targeting import Matcher, compile_segment
 
-NO_PHASE = Phase(0)
-"""Stands where there is no flag."""
+__all__ = ["NO_PHASE", "Assignment", "Chooser", "CompiledSnapshot", "Given"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Given:
-    """What a unit is given, and why: built once for a flag and shared by all its units.
-
-    `variant` is "" where `reason` says that there is none; then `value` is the caller's default.
-    `rule` names the rule for Reason.RULE, otherwise it is "". `phase` is 0 where there is no flag.
-    Compared by identity.
-    """
-
-    flag: FlagKey
-    variant: VariantKey
-    value: Any
-    reason: Reason
-    rule: str
-    phase: Phase
-
-    def with_value(self, value: Any) -> "Given":
-        """Return the same with another value."""
-        return replace(self, value=value)
-
-
-Chooser: TypeAlias = Callable[[object, Attributes | None], Given]
-"""A compiled flag: from a unit's id and attributes to what the unit is given."""
+Need: TypeAlias = tuple[type[Change], str]
+"""What a compiled flag was made from beside the flag: another flag or a segment, by its key."""
 
 
 class Assignment:
@@ -109,13 +92,15 @@ class CompiledSnapshot:
     `choosers` holds the flags compiled so far; ask `chooser` for one that is not there.
     """
 
-    __slots__ = ("_missing", "choosers", "revision", "snapshot")
+    __slots__ = ("_missing", "_needs", "_segments", "choosers", "revision", "snapshot")
 
     def __init__(self, snapshot: Snapshot, *, missing: Reason = Reason.FLAG_NOT_FOUND) -> None:
         """`missing` is the reason given for a flag that the snapshot does not have."""
         self.snapshot = snapshot
         self.revision = snapshot.revision
         self.choosers: dict[str, Chooser] = {}
+        self._needs: dict[str, frozenset[Need]] = {}  # written before the chooser
+        self._segments: dict[str, Matcher] = {}
         self._missing = missing
 
     @classmethod
@@ -128,13 +113,18 @@ class CompiledSnapshot:
     ) -> Assignment:
         """Assign one unit. Invalid units and unknown flags are answered by a reason.
 
+        The assignment's unit is the one that is randomised (see `randomised_unit`).
+
         Raises:
             AttributeError: `attributes` is no mapping.
         """
         assignment = Assignment()
-        assignment.given = self.chooser(flag_key)(unit_id, attributes)
+        assignment.given = given = self.chooser(flag_key)(unit_id, attributes)
         assignment.revision = self.revision
         assignment.unit_id = unit_id
+        if given.unit_attribute:
+            unit = randomised_unit(given.unit_attribute, unit_id, attributes)
+            assignment.unit_id = unit  # type: ignore[assignment]
         return assignment
 
     def chooser(self, flag_key: str) -> Chooser:
@@ -144,103 +134,73 @@ class CompiledSnapshot:
             return chooser
         flag = self.snapshot.flags.get(FlagKey(flag_key))
         if flag is None:
-            return _always(_nothing(flag_key, self._missing))
-        return self.choosers.setdefault(flag_key, compile_flag(flag))
+            return always(nothing(flag_key, self._missing))
+        around = Around(self.segment, self._prerequisites(flag), self.snapshot.holdout_ppm)
+        chooser = compile_flag(flag, around)
+        needs = self._needs_of(flag)
+        if needs:
+            self._needs[flag_key] = needs
+        return self.choosers.setdefault(flag_key, chooser)
+
+    def segment(self, key: str) -> Matcher | None:
+        """Return the compiled segment; None where there is none."""
+        contains = self._segments.get(key)
+        if contains is not None:
+            return contains
+        segment = self.snapshot.segments.get(SegmentKey(key))
+        return None if segment is None else self._segments.setdefault(key, compile_segment(segment))
 
     def apply(self, change: Change) -> "CompiledSnapshot":
-        """Return the snapshot after `change`; only the flag that changed is compiled anew.
+        """Return the snapshot after `change`.
+
+        Compiled anew are the flag that changed, flags that need it or the segment that changed,
+        and, where the holdout changed, all.
 
         Raises:
             ValueError: the change is not the one that follows this snapshot.
         """
-        if change.revision != self.revision + 1:
-            raise ValueError(
-                f"change.revision: {change.revision} does not follow {self.revision}; "
-                "begin again from a snapshot"
-            )
-        flags = dict(self.snapshot.flags)
-        choosers = self.choosers.copy()
-        choosers.pop(change.key, None)
-        if change.flag is None:
-            flags.pop(change.key, None)
+        after = CompiledSnapshot(self.snapshot.after(change))
+        choosers, needs, segments = {**self.choosers}, {**self._needs}, {**self._segments}
+        after._segments = segments
+        if isinstance(change, HoldoutChange):
+            return after
+        if isinstance(change, FlagChange):
+            choosers.pop(change.key, None)
+            needs.pop(change.key, None)
         else:
-            flags[change.key] = change.flag
-        after = CompiledSnapshot(Snapshot(change.revision, flags))
-        after.choosers = choosers
+            segments.pop(change.key, None)
+        need = type(change), str(change.key)
+        for stale in [key for key, needed in needs.items() if need in needed]:
+            choosers.pop(stale, None)
+            del needs[stale]
+        after.choosers, after._needs = choosers, needs
         return after
 
+    def _prerequisites(self, flag: Flag) -> Met | None:
+        if not flag.prerequisites:
+            return None
+        if is_endless(flag, self.snapshot.flags):
+            return lambda _, __: False
+        wanted = tuple(
+            (self.chooser(each.flag), frozenset(each.variants)) for each in flag.prerequisites
+        )
 
-def compile_flag(flag: Flag) -> Chooser:
-    """Return the function that evaluates one flag.
+        def met(unit_id: object, attributes: Attributes | None) -> bool:
+            return all(choose(unit_id, attributes).variant in keys for choose, keys in wanted)
 
-    Raises:
-        KeyError: the flag names a variant that it does not have.
-    """
-    build = _Builder(flag)
-    invalid = build.invalid()
-    if flag.killed:
-        return splitter(flag.salt, (0,), (build.given(flag.default, Reason.KILLED),), invalid)
-    by_variant = {key: build.given(key, Reason.SPLIT) for key in flag.allocation.variants}
-    split = splitter(
-        flag.salt,
-        flag.allocation.starts,
-        [by_variant[key] for key in flag.allocation.variants],
-        invalid,
-    )
-    if not flag.rules and not flag.overrides:
-        return split
-    overrides = {
-        override.unit_id: build.given(override.variant, Reason.OVERRIDE)
-        for override in flag.overrides
-    }
-    rules = tuple(
-        (compile_clauses(rule.clauses), build.given(rule.variant, Reason.RULE, rule.name))
-        for rule in flag.rules
-    )
-    return _targeted(split, invalid, overrides, rules)
+        return met
 
-
-def _targeted(
-    split: Chooser,
-    invalid: Given,
-    overrides: Mapping[str, Given],
-    rules: tuple[tuple[Matcher, Given], ...],
-) -> Chooser:
-    def choose(unit_id: object, attributes: Attributes | None) -> Given:
-        given = split(unit_id, None)
-        if given is invalid:
-            return given
-        if overrides and unit_id in overrides:
-            return overrides[unit_id]  # type: ignore[index]
-        if attributes:
-            for matches, of_rule in rules:
-                if matches(attributes):
-                    return of_rule
-        return given
-
-    return choose
-
-
-class _Builder:
-    """Builds what one flag can give."""
-
-    def __init__(self, flag: Flag) -> None:
-        self._flag = flag
-        self._values = {variant.key: freeze(variant.value) for variant in flag.variants}
-
-    def given(self, variant: VariantKey, reason: Reason, rule: str = "") -> Given:
-        """Return what a unit is given with `variant`."""
-        flag = self._flag
-        return Given(flag.key, variant, self._values[variant], reason, rule, flag.phase)
-
-    def invalid(self) -> Given:
-        """Return what is given for an invalid id of a unit."""
-        return _nothing(self._flag.key, Reason.INVALID_UNIT, self._flag.phase)
-
-
-def _nothing(flag_key: str, reason: Reason, phase: Phase = NO_PHASE) -> Given:
-    return Given(FlagKey(flag_key), VariantKey(""), None, reason, "", phase)
-
-
-def _always(given: Given) -> Chooser:
-    return lambda _, __: given
+    def _needs_of(self, flag: Flag) -> frozenset[Need]:
+        if not flag.prerequisites and not flag.rules:
+            return frozenset()
+        flags = self.snapshot.flags
+        keys = needed_flags(flag, flags)
+        around = [flag, *(flags[key] for key in keys if key in flags)]
+        return frozenset((FlagChange, str(key)) for key in keys) | frozenset(
+            (SegmentChange, str(value))
+            for each in around
+            for rule in each.rules
+            for clause in rule.clauses
+            if clause.operator is Operator.IN_SEGMENT
+            for value in clause.values
+        )

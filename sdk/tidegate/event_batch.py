@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from tidegate.arm import Arm, arm_of
 from tidegate.bucketing import unit_hash
 from tidegate.evaluation import Given
 from tidegate.v1 import event_service_pb2
 
-Event: TypeAlias = tuple[Given, str, str, float, float]
-"""What was given, the outcome ("" for an exposure), the unit's id, its time and its value.
+Event: TypeAlias = tuple[Given | Arm, str, str | bytes, float, float]
+"""What was given, the outcome ("" for an exposure), the unit, its time and its value.
 
-The time is in seconds since 1970 UTC; the value is finite, and 1 for an exposure. A tuple, because
-it is made with every call of `track`.
+The unit is its id, or the 8 bytes of its hash (big-endian) where a token told no more. The time is
+in seconds since 1970 UTC; the value is finite, and 1 for an exposure. A tuple, because it is made
+with every call of `track`.
 """
 
 ArmKey: TypeAlias = tuple[str, str, int]
@@ -22,9 +24,9 @@ LONGEST_OFFSET_MS = (1 << 31) - 1
 """Farthest an event may lie from the begin of its batch; beyond (the clock was set) it is moved."""
 
 
-def arm_key(given: Given) -> ArmKey:
+def arm_key(what: Given | Arm) -> ArmKey:
     """Return which arm something given belongs to."""
-    return given.flag, given.variant, given.phase
+    return what.flag, what.variant, what.phase
 
 
 def count_arms(events: Sequence[Event]) -> Counter[ArmKey]:
@@ -41,17 +43,17 @@ def encode_batch(
 ) -> event_service_pb2.EventBatch:
     """Return events (at least one) as columns, with the numbers of events dropped before them."""
     base_ms = round(events[0][3] * 1_000)
-    units = {unit_id: unit_hash(unit_id) for _, _, unit_id, _, _ in events}
+    units = {unit: _hash(unit) for _, _, unit, _, _ in events}
     series, indexes = _series(events)
     return event_service_pb2.EventBatch(
         batch_id=batch_id,
         series=series,
         base_time_ms=base_ms,
         series_indexes=indexes,
-        unit_hashes=[units[unit_id] for _, _, unit_id, _, _ in events],
+        unit_hashes=[units[unit] for _, _, unit, _, _ in events],
         time_offsets_ms=[_offset_ms(seconds, base_ms) for _, _, _, seconds, _ in events],
         values=[value for _, _, _, _, value in events],
-        unit_ids=list(units) if send_unit_ids else [],
+        unit_ids=[unit for unit in units if isinstance(unit, str)] if send_unit_ids else [],
         dropped_events=[
             event_service_pb2.DroppedEvents(
                 flag_key=flag, variant=variant, phase=phase, count=count
@@ -61,22 +63,40 @@ def encode_batch(
     )
 
 
+def _hash(unit: str | bytes) -> int:
+    return unit_hash(unit) if isinstance(unit, str) else int.from_bytes(unit)
+
+
 def _series(events: Sequence[Event]) -> tuple[list[event_service_pb2.Series], list[int]]:
-    """Return the distinct series of events, and for each event the index of its own."""
-    places: dict[tuple[ArmKey, str], int] = {}
-    known: dict[tuple[Given, str], int] = {}  # by identity: most events are settled here
+    """Return the distinct series of events, and for each event the index of its own.
+
+    An arm has one series for an outcome, with the first version id that was met.
+    """
+    series: list[event_service_pb2.Series] = []
+    places: dict[tuple[ArmKey, bool, str], int] = {}
+    known: dict[tuple[Given | Arm, str], int] = {}  # most events are settled here
     indexes = []
-    for given, outcome, _, _, _ in events:
-        place = known.get((given, outcome))
+    for what, outcome, _, _, _ in events:
+        place = known.get((what, outcome))
         if place is None:
-            place = places.setdefault((arm_key(given), outcome), len(places))
-            known[given, outcome] = place
+            arm = arm_of(what)
+            place = places.setdefault((arm_key(arm), arm.outside_split, outcome), len(series))
+            if place == len(series):
+                series.append(_series_of(arm, outcome))
+            known[what, outcome] = place
         indexes.append(place)
-    series = [
-        event_service_pb2.Series(flag_key=flag, variant=variant, phase=phase, outcome=outcome)
-        for (flag, variant, phase), outcome in places
-    ]
     return series, indexes
+
+
+def _series_of(arm: Arm, outcome: str) -> event_service_pb2.Series:
+    return event_service_pb2.Series(
+        flag_key=arm.flag,
+        variant=arm.variant,
+        phase=arm.phase,
+        outcome=outcome,
+        version_id=arm.version_id,
+        outside_split=arm.outside_split,
+    )
 
 
 def _offset_ms(seconds: float, base_ms: int) -> int:

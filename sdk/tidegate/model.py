@@ -1,18 +1,21 @@
 """The values that assignment works on: immutable, and free of I/O and of generated types."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType, TypeAlias
+from typing import Any, NewType, TypeAlias, TypeVar
 
 FlagKey = NewType("FlagKey", str)
 VariantKey = NewType("VariantKey", str)
+SegmentKey = NewType("SegmentKey", str)
 Revision = NewType("Revision", int)
 Phase = NewType("Phase", int)
 
 AttributeValue: TypeAlias = str | int | float | bool
 JsonObject: TypeAlias = Mapping[str, Any]
+K = TypeVar("K")
+V = TypeVar("V")
 
 PPM = 1_000_000
 """Parts per million in a whole: the shares of a split add up to this."""
@@ -33,6 +36,15 @@ class Operator(StrEnum):
     GREATER = "greater"
     GREATER_OR_EQUAL = "greater_or_equal"
     EXISTS = "exists"
+    MATCHES = "matches"
+    VERSION_EQUAL = "version_equal"
+    VERSION_LESS = "version_less"
+    VERSION_LESS_OR_EQUAL = "version_less_or_equal"
+    VERSION_GREATER = "version_greater"
+    VERSION_GREATER_OR_EQUAL = "version_greater_or_equal"
+    BEFORE = "before"
+    AFTER = "after"
+    IN_SEGMENT = "in_segment"
 
 
 class Direction(StrEnum):
@@ -54,6 +66,11 @@ class Reason(StrEnum):
     NOT_READY = "NOT_READY"
     INVALID_UNIT = "INVALID_UNIT"
     ERROR = "ERROR"
+    PREREQUISITE = "PREREQUISITE"
+    HOLDOUT = "HOLDOUT"
+    LAYER = "LAYER"
+    NOT_ENROLLED = "NOT_ENROLLED"
+    PINNED = "PINNED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +100,32 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True)
+class Allocation:
+    """Who owns which buckets: range i is [starts[i], starts[i + 1]), the last ends at BUCKETS.
+
+    `starts` begins with 0 and rises strictly; `variants` is as long. The range that begins at p
+    parts per million starts at ceil(p * BUCKETS / PPM).
+    """
+
+    starts: tuple[int, ...]
+    variants: tuple[VariantKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSplit:
+    """A split among the units that a rule matches; `allocation` is set by the server."""
+
+    shares: tuple[SplitShare, ...]
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """Serves `variant` to the units for which all clauses hold."""
+    """Serves one variant, or a split of its own, to the units for which all clauses hold."""
 
     name: str
     clauses: tuple[Clause, ...]
-    variant: VariantKey
+    serve: VariantKey | RuleSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +145,23 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Allocation:
-    """Who owns which buckets: range i is [starts[i], starts[i + 1]), the last ends at BUCKETS.
+class LayerSlot:
+    """A flag's place in a layer: `ppm` of all units, in [1, PPM].
 
-    `starts` begins with 0 and rises strictly; `variants` is as long. The range that begins at p
-    parts per million starts at ceil(p * BUCKETS / PPM).
+    allocation: the layer's ranges, set by the server; those owned by the flag's own key are the
+        slot, those owned by "" belong to others or to nobody.
     """
 
-    starts: tuple[int, ...]
+    layer: str
+    ppm: int
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class Prerequisite:
+    """What another flag must give the unit: one of `variants`, keys of that flag's variants."""
+
+    flag: FlagKey
     variants: tuple[VariantKey, ...]
 
 
@@ -141,20 +187,98 @@ class Flag:
     metrics: tuple[Metric, ...] = ()
     create_time: datetime | None = None
     update_time: datetime | None = None
+    enrolment_ppm: int = PPM
+    layer: LayerSlot | None = None
+    prerequisites: tuple[Prerequisite, ...] = ()
+    unit_attribute: str = ""
+    ignores_holdout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A reusable set of units: the fields of `Segment` in segment.proto.
+
+    rules: one of them must hold, that is all of its clauses.
+    """
+
+    key: SegmentKey
+    revision: Revision
+    included: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    rules: tuple[tuple[Clause, ...], ...] = ()
+    description: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All flags of an environment at one revision (>= 0; 0 before the first change)."""
+    """The configuration of an environment at one revision (>= 0; 0 before the first change).
+
+    holdout_ppm: share of units in the global holdout, in [0, PPM].
+    """
 
     revision: Revision
     flags: Mapping[FlagKey, Flag] = field(default_factory=dict)
+    segments: Mapping[SegmentKey, Segment] = field(default_factory=dict)
+    holdout_ppm: int = 0
+
+    def after(self, change: "Change") -> "Snapshot":
+        """Return the snapshot that `change`, the next one, makes of this.
+
+        Raises:
+            ValueError: the change is not the one that follows this snapshot.
+        """
+        if change.revision != self.revision + 1:
+            raise ValueError(
+                f"change.revision: {change.revision} does not follow {self.revision}; "
+                "begin again from a snapshot"
+            )
+        match change:
+            case FlagChange(key=key, flag=flag):
+                flags = replaced(self.flags, key, flag)
+                return replace(self, revision=change.revision, flags=flags)
+            case SegmentChange(key=segment_key, segment=segment):
+                segments = replaced(self.segments, segment_key, segment)
+                return replace(self, revision=change.revision, segments=segments)
+            case HoldoutChange(ppm=ppm):
+                return replace(self, revision=change.revision, holdout_ppm=ppm)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What one commit changed: `flag` is None where `key` was deleted."""
+class FlagChange:
+    """One commit changed a flag; `flag` is None where it was deleted."""
 
     revision: Revision
     key: FlagKey
     flag: Flag | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentChange:
+    """One commit changed a segment; `segment` is None where it was deleted."""
+
+    revision: Revision
+    key: SegmentKey
+    segment: Segment | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutChange:
+    """One commit changed the share of the global holdout to `ppm`, in [0, PPM]."""
+
+    revision: Revision
+    ppm: int
+
+
+Change: TypeAlias = FlagChange | SegmentChange | HoldoutChange
+"""What one commit changed."""
+
+
+def replaced(mapping: Mapping[K, V], key: K, value: V | None) -> Mapping[K, V]:
+    """Return a copy of `mapping` with another value at `key`, or without it for None."""
+    copy = {**mapping}
+    copy.pop(key, None)
+    if value is not None:
+        copy[key] = value
+    return copy

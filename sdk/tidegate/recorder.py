@@ -7,18 +7,27 @@ import logging
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from numbers import Real
 from time import time
+from typing import TypeAlias
 
+from tidegate.arm import Arm, outside_split
 from tidegate.evaluation import Given
 from tidegate.event_batch import ArmKey, Event, arm_key
 from tidegate.log_limit import LogLimit
+from tidegate.token import read_token
 
 log = logging.getLogger("tidegate")
 
 OUTCOME = re.compile(r"[a-z0-9._-]{1,100}")
 OUTCOME_RULE = "1 to 100 characters of a-z, 0-9, '.', '_' and '-'"
+
+LARGEST = 1e100
+"""Largest magnitude of an outcome; the server refuses batches with larger ones."""
+
+SERVED = "served."
+"""Begins the outcome that names the variant that was served instead of the assigned one."""
 
 MOST_NAMES = 1_000
 """Names of outcomes that are remembered as valid."""
@@ -27,18 +36,32 @@ MOST_MARKS = 250_000
 """Exposures that are remembered, of all flags together (about 50 MB); then all are forgotten."""
 
 
+MarksKey: TypeAlias = tuple[ArmKey, bool]
+"""An arm, and whether its units lie outside the split."""
+
+
 class Recorder:
     """Records outcomes, and the first exposure of each unit to each flag, variant and phase.
 
     `seen` is for the caller's quick look: a unit that is in `seen[given]` needs no `expose`.
     """
 
-    def __init__(self, add: Callable[[Event], bool]) -> None:
-        """`add` queues an event; it returns False for one that it dropped."""
+    def __init__(
+        self,
+        add: Callable[[Event], bool],
+        variants_of: Callable[[str], Collection[str] | None] = lambda _: None,
+    ) -> None:
+        """Record through `add`.
+
+        Args:
+            add: queues an event; it returns False for one that it dropped.
+            variants_of: the keys of a flag's variants; None where the flag is not known.
+        """
         self.seen: dict[Given, dict[str, float]] = {}
-        self._marks: dict[ArmKey, dict[str, float]] = {}
+        self._marks: dict[MarksKey, dict[str, float]] = {}
         self._marks_left = MOST_MARKS
         self._add = add
+        self._variants_of = variants_of
         self._names: set[str] = set()
         self._refused = 0
         self._lock = threading.RLock()
@@ -50,20 +73,44 @@ class Recorder:
         return self._refused
 
     def track(self, given: Given, unit_id: str, outcome: str, value: float) -> None:
-        """Record an outcome of a unit: a finite number or a boolean."""
+        """Record an outcome of a unit: a boolean, or a number within ±LARGEST."""
         try:
             number = value if type(value) is float else _number(value)
             if (
                 outcome in self._names
                 and given.variant
-                and math.isfinite(number)
+                and -LARGEST <= number <= LARGEST
                 and type(unit_id) is str
             ):
                 self._add((given, outcome, unit_id, time(), number))
             else:
                 self._track_checked(given, unit_id, outcome, number)
         except Exception as error:  # noqa: BLE001 - must not reach the application
-            self.refuse(f"{outcome!r:.100}", "it could not be read", error)
+            self.refuse(shown(outcome), "it could not be read", error)
+
+    def track_token(self, token: str, outcome: str, value: float) -> None:
+        """Record an outcome of the assignment that a token stands for; see `track`."""
+        try:
+            arm, unit = read_token(token)
+            self._track_checked(arm, unit, outcome, _number(value))
+        except ValueError as error:
+            self.refuse(shown(outcome), str(error))
+        except Exception as error:  # noqa: BLE001 - must not reach the application
+            self.refuse(shown(outcome), "it could not be read", error)
+
+    def served(self, given: Given, unit_id: str, variant: str) -> None:
+        """Record that a unit was served another variant than it was assigned."""
+        try:
+            known = self._variants_of(given.flag)
+            if given.variant and known is not None and variant not in known:
+                self.refuse(
+                    f"{SERVED}{shown(variant)}",
+                    f"flag {given.flag} has no such variant; give one of {sorted(known)!r:.300}",
+                )
+            elif variant != given.variant or not given.variant:
+                self._track_checked(given, unit_id, f"{SERVED}{variant}", 1.0)
+        except Exception as error:  # noqa: BLE001 - must not reach the application
+            self.refuse(f"{SERVED}{shown(variant)}", "it could not be read", error)
 
     def expose(self, given: Given, unit_id: str) -> None:
         """Record that a unit was given a variant, unless that is known already."""
@@ -83,37 +130,49 @@ class Recorder:
             self._forget()
 
     def refuse(self, outcome: str, why: str, error: Exception | None = None) -> None:
-        """Count an outcome that can't be recorded, and log it once by its name."""
+        """Count an outcome that can't be recorded, and log it once by its name and the cause."""
         with self._lock:
             self._refused += 1
         self._limited_log.warning(
-            outcome, "outcome %s is not recorded: %s", outcome, why, error=error
+            f"{outcome}: {why}", "outcome %s is not recorded: %s", outcome, why, error=error
         )
 
-    def _track_checked(self, given: Given, unit_id: str, outcome: str, number: float) -> None:
-        name = f"{outcome!r:.100}"
-        if not given.variant:
-            self.refuse(name, f"the assignment has no variant ({given.reason.value})")
+    def _track_checked(
+        self, what: Given | Arm, unit: str | bytes, outcome: str, number: float
+    ) -> None:
+        name = shown(outcome)
+        if isinstance(what, Given) and not what.variant:
+            self.refuse(name, f"the assignment has no variant ({what.reason.value})")
         elif not OUTCOME.fullmatch(outcome):
             self.refuse(name, f"its name must be {OUTCOME_RULE}")
-        elif not math.isfinite(number):
-            self.refuse(name, "its value must be a finite number or a boolean")
+        elif not -LARGEST <= number <= LARGEST:
+            self.refuse(name, "its value must be a boolean or a finite number within ±1e100")
         else:
             if len(self._names) >= MOST_NAMES:
                 self._names.clear()
             self._names.add(outcome)
-            self._add((given, outcome, str.__str__(unit_id), time(), number))
+            plain = str.__str__(unit) if isinstance(unit, str) else unit
+            self._add((what, outcome, plain, time(), number))
 
     def _marks_of(self, given: Given) -> dict[str, float]:
         """Return the units that are known to have been exposed; the same for all of an arm."""
         if len(self.seen) >= MOST_MARKS:
             self._forget()
-        return self.seen.setdefault(given, self._marks.setdefault(arm_key(given), {}))
+        key = arm_key(given), outside_split(given)
+        return self.seen.setdefault(given, self._marks.setdefault(key, {}))
 
     def _forget(self) -> None:
         self.seen = {}
         self._marks = {}
         self._marks_left = MOST_MARKS
+
+
+def shown(value: object) -> str:
+    """Return how messages show what the application gave; at most 100 characters."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:  # noqa: BLE001 - a faulty __repr__ must not reach the application either
+        return f"a {type(value).__name__}"
 
 
 def _number(value: object) -> float:

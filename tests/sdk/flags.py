@@ -9,9 +9,12 @@ from tidegate.model import (
     Allocation,
     Change,
     Flag,
+    FlagChange,
     FlagKey,
     Phase,
     Revision,
+    Segment,
+    SegmentKey,
     Snapshot,
     SplitShare,
     Variant,
@@ -50,13 +53,25 @@ def make_flag(
     return Flag(**(values | more))
 
 
-def make_snapshot(*flags: Flag, revision: int = 1) -> Snapshot:
-    return Snapshot(Revision(revision), {flag.key: flag for flag in flags or (make_flag(),)})
+def make_segment(key: str, **more: Any) -> Segment:
+    values: dict[str, Any] = {"key": SegmentKey(key), "revision": Revision(1)}
+    return Segment(**(values | more))
+
+
+def make_snapshot(
+    *flags: Flag, revision: int = 1, segments: Sequence[Segment] = (), holdout_ppm: int = 0
+) -> Snapshot:
+    return Snapshot(
+        Revision(revision),
+        {flag.key: flag for flag in flags or (make_flag(),)},
+        {segment.key: segment for segment in segments},
+        holdout_ppm,
+    )
 
 
 def make_change(revision: int, flag: Flag) -> Change:
-    return Change(Revision(revision), flag.key, flag)
+    return FlagChange(Revision(revision), flag.key, flag)
 
 
 def deletion(revision: int, key: str) -> Change:
-    return Change(Revision(revision), FlagKey(key), None)
+    return FlagChange(Revision(revision), FlagKey(key), None)

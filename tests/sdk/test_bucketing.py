@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sdk import murmur
-from tests.sdk.flags import boundary
-from tidegate.bucketing import LONGEST_UNIT_ID, bucket, plain_unit_id, splitter, unit_hash
+from tidegate.bucketing import LONGEST_UNIT_ID, boundary, bucket, plain_unit_id, splitter, unit_hash
+from tidegate.model import BUCKETS
 
 unit_ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
 SURROGATE = "user-\ud800"
@@ -123,3 +123,10 @@ def test_buckets_of_two_salts_are_independent() -> None:
     both = Counter((one(f"user-{i}", None), two(f"user-{i}", None)) for i in range(count))
     chi_square = sum((both[a, b] - count / 4) ** 2 / (count / 4) for a in (0, 1) for b in (0, 1))
     assert chi_square < 16.3  # the 0.1 % point at 3 degrees of freedom
+
+
+def test_a_boundary_is_the_first_bucket_beyond() -> None:
+    for ppm in (0, 1, 333_333, 999_999, 1_000_000):
+        first = boundary(ppm)
+        assert first * 1_000_000 // BUCKETS == ppm
+        assert first == 0 or (first - 1) * 1_000_000 // BUCKETS == ppm - 1

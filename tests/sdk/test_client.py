@@ -131,7 +131,7 @@ def test_outcomes_reach_the_server(server: FakeServer, client: Client) -> None:
     choice.track(latency_ms=12.5, error=False)
     client.track("tokens.out", 7, choice)
     client.track("Bad Name", 7, choice)
-    client.track("rating", 5, "not an assignment")  # type: ignore[arg-type]
+    client.track("rating", 5, 7)  # type: ignore[arg-type]
     assert client.flush(10)
     assert outcomes(server) == [("latency_ms", 12.5), ("error", 0.0), ("tokens.out", 7.0)]
     assert client.stats() == Stats(queued=0, acknowledged=4, dropped=0, refused=2)

@@ -18,7 +18,7 @@ from tests.sdk.fake_server import (
 )
 from tests.sdk.flags import deletion, make_change, make_flag, make_snapshot
 from tidegate.backoff import Backoff
-from tidegate.config_stream import ConfigStream, State
+from tidegate.config_stream import CHANNEL_OPTIONS, ConfigStream, State
 from tidegate.model import Reason
 from tidegate.v1 import assignment_service_pb2
 
@@ -41,6 +41,7 @@ def stream_of(address: str, **more: Any) -> Iterator[ConfigStream]:
     with grpc.insecure_channel(
         address,
         options=[
+            *CHANNEL_OPTIONS,
             ("grpc.initial_reconnect_backoff_ms", 20),
             ("grpc.max_reconnect_backoff_ms", 100),
             ("grpc.use_local_subchannel_pool", 1),
@@ -270,3 +271,29 @@ def test_closing_wakes_those_who_wait() -> None:
         waiting.join(10)
         assert answers == [False]
         assert stream.state is State.CLOSED
+
+
+class Pauses(Backoff):
+    """Remembers after how many failures in a row it was asked."""
+
+    asked: list[int] = []  # noqa: RUF012 - a test has one
+
+    def pause(self, failures: int) -> float:
+        self.asked.append(failures)
+        return 0.005
+
+
+def test_pauses_grow_until_a_stream_was_steady(server: FakeServer) -> None:
+    clock, pauses = Clock(), Pauses()
+    with grpc.insecure_channel(server.address, options=CHANNEL_OPTIONS) as channel:
+        stream = ConfigStream(channel, server.address, backoff=pauses, clock=clock)
+        stream.start()
+        for number in (1, 2, 3):
+            server.until(lambda number=number: server.streams == number)  # type: ignore[misc]
+            until(lambda: stream.state is State.READY)
+            if number == 3:
+                clock.now = 60.0
+            server.end_stream()
+            until(lambda number=number: len(pauses.asked) == number)  # type: ignore[misc]
+        stream.close(10)
+    assert pauses.asked == [1, 2, 1]

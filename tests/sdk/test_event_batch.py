@@ -1,11 +1,21 @@
+from typing import Any
+
 from tests.sdk.flags import make_flag, make_snapshot
+from tidegate.arm import Arm, arm_of
 from tidegate.bucketing import unit_hash
 from tidegate.evaluation import CompiledSnapshot, Given
 from tidegate.event_batch import LONGEST_OFFSET_MS, Event, count_arms, encode_batch
+from tidegate.model import Clause, Operator, Rule, VariantKey
+from tidegate.model_version import version_id
 from tidegate.v1 import event_service_pb2
 
 ID = bytes(range(16))
-Series = event_service_pb2.Series
+VERSION = version_id({"model": "llama-v1", "tags": ["v1"]})
+
+
+def series(flag: str, outcome: str, **more: Any) -> event_service_pb2.Series:
+    values: dict[str, Any] = {"variant": "v1", "phase": 4, "version_id": VERSION} | more
+    return event_service_pb2.Series(flag_key=flag, outcome=outcome, **values)
 
 
 def given(key: str = "chat-model") -> Given:
@@ -25,9 +35,9 @@ def test_events_become_columns() -> None:
     assert batch == event_service_pb2.EventBatch(
         batch_id=ID,
         series=[
-            Series(flag_key="chat-model", variant="v1", phase=4, outcome=""),
-            Series(flag_key="chat-model", variant="v1", phase=4, outcome="latency_ms"),
-            Series(flag_key="other", variant="v1", phase=4, outcome="latency_ms"),
+            series("chat-model", ""),
+            series("chat-model", "latency_ms"),
+            series("other", "latency_ms"),
         ],
         base_time_ms=1_000_500,
         series_indexes=[0, 1, 2, 1],
@@ -55,5 +65,48 @@ def test_a_clock_that_was_set_does_no_harm() -> None:
 
 
 def test_arms_are_counted() -> None:
-    events: list[Event] = [(given(), "x", "u", 1.0, 1.0)] * 2 + [(given("b"), "", "u", 1.0, 1.0)]
+    one: Event = given(), "x", "u", 1.0, 1.0
+    another: Event = given("b"), "", "u", 1.0, 1.0
+    events = [one, one, another]
     assert count_arms(events) == {("chat-model", "v1", 4): 2, ("b", "v1", 4): 1}
+
+
+def test_a_unit_may_be_given_by_its_hash() -> None:
+    chat = given()
+    events: list[Event] = [
+        (chat, "rating", "user-1", 1.0, 5.0),
+        (arm_of(chat), "rating", unit_hash("user-1").to_bytes(8, "big"), 1.0, 4.0),
+        (arm_of(chat), "rating", unit_hash("Zoë").to_bytes(8, "big"), 1.0, 3.0),
+    ]
+    batch = encode_batch(ID, events, {}, send_unit_ids=True)
+    assert list(batch.series) == [series("chat-model", "rating")]
+    assert list(batch.unit_hashes) == [unit_hash(unit) for unit in ("user-1", "user-1", "Zoë")]
+    assert list(batch.unit_ids) == ["user-1"]
+    assert count_arms(events) == {("chat-model", "v1", 4): 3}
+
+
+def test_what_lies_outside_the_split_is_another_series() -> None:
+    flag = make_flag(
+        shares=(100,),
+        phase=4,
+        rules=(Rule("staff", (Clause("team", Operator.IN, ("eval",)),), VariantKey("v1")),),
+    )
+    compiled = CompiledSnapshot(make_snapshot(flag))
+    inside = compiled.evaluate("chat-model", "u").given
+    outside = compiled.evaluate("chat-model", "u", {"team": "eval"}).given
+    events: list[Event] = [(inside, "x", "u", 1.0, 1.0), (outside, "x", "u", 1.0, 1.0)]
+    batch = encode_batch(ID, events, {}, send_unit_ids=True)
+    assert list(batch.series) == [
+        series("chat-model", "x"),
+        series("chat-model", "x", outside_split=True),
+    ]
+
+
+def test_an_arm_has_one_series_whatever_its_versions() -> None:
+    """The server refuses a batch that names an arm and outcome twice."""
+    arm = arm_of(given())
+    other = Arm(arm.flag, arm.variant, arm.phase, arm.outside_split, "0" * 16)
+    events: list[Event] = [(arm, "x", "u", 1.0, 1.0), (other, "x", "u", 1.0, 1.0)]
+    batch = encode_batch(ID, events, {}, send_unit_ids=True)
+    assert list(batch.series) == [series("chat-model", "x")]
+    assert list(batch.series_indexes) == [0, 0]

@@ -1,6 +1,7 @@
 import logging
 import math
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -8,18 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given as for_all
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.sdk.flags import make_flag, make_snapshot
+from tidegate import Reason
 from tidegate import recorder as module
+from tidegate.arm import arm_of
 from tidegate.evaluation import CompiledSnapshot, Given
 from tidegate.event_batch import Event
 from tidegate.recorder import Recorder
+from tidegate.token import hash_bytes, write_token
 
 
 def given(*, phase: int = 1, unit_id: Any = "user-1", **flag: Any) -> Given:
     snapshot = make_snapshot(make_flag(phase=phase, **flag))
     return CompiledSnapshot(snapshot).evaluate("chat-model", unit_id).given
+
+
+TOKEN = write_token(arm_of(given(shares=(100,))), hash_bytes("user-1"))
 
 
 class Queue:
@@ -55,6 +63,7 @@ def recorder(queue: Queue) -> Recorder:
         (np.float32(0.5), 0.5),
         (np.int64(3), 3.0),
         (Fraction(1, 4), 0.25),
+        (-1e100, -1e100),
     ],
 )
 def test_numbers_are_recorded(
@@ -73,10 +82,10 @@ def test_numbers_are_recorded(
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, -math.inf, "5", None, [1], 10**400, 1j, Decimal(1)],
+    [math.nan, math.inf, -math.inf, 1.1e100, -(10**101), "5", None, [1], 10**400, 1j, Decimal(1)],
     ids=repr,
 )
-def test_what_is_no_finite_number_is_refused_and_logged_once(
+def test_what_is_no_number_the_server_takes_is_refused_and_logged_once(
     recorder: Recorder, queue: Queue, caplog: pytest.LogCaptureFixture, value: Any
 ) -> None:
     for _ in range(3):
@@ -111,9 +120,108 @@ def test_without_a_variant_nothing_is_recorded(
     assert "NOT_READY" in caplog.text
 
 
+class Faulty:
+    """Can't even be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("no equality")
+
+    def __hash__(self) -> int:
+        raise ValueError("no hash")
+
+
+def test_what_cannot_be_shown_is_refused(recorder: Recorder, queue: Queue) -> None:
+    faulty: Any = Faulty()
+    recorder.track(given(), "user-1", faulty, 1.0)
+    recorder.track(given(), "user-1", "rating", faulty)
+    recorder.track_token(faulty, faulty, faulty)
+    recorder.served(given(), "user-1", faulty)
+    assert not queue.events
+    assert recorder.refused == 4
+
+
+@settings(deadline=None)
 @for_all(st.from_type(object), st.from_type(object))
 def test_nothing_is_raised(outcome: Any, value: Any) -> None:
-    Recorder(Queue().add).track(given(), "user-1", outcome, value)
+    recorder = Recorder(Queue().add, lambda _: ("v1", "v2", "v3"))
+    recorder.track(given(), "user-1", outcome, value)
+    recorder.track_token(value, outcome, 1.0)
+    recorder.track_token(TOKEN, outcome, value)
+    recorder.served(given(), "user-1", value)
+
+
+def test_a_token_stands_for_its_assignment(recorder: Recorder, queue: Queue) -> None:
+    recorder.track_token(TOKEN, "rating", 5)
+    ((arm, outcome, unit, seconds, number),) = queue.events
+    assert arm == arm_of(given(shares=(100,)))
+    assert (outcome, unit, number) == ("rating", hash_bytes("user-1"), 5.0)
+    assert seconds > 1.7e9
+    recorder.track_token(TOKEN, "Bad Name", 5)
+    recorder.track_token(TOKEN, "rating", math.nan)
+    assert recorder.refused == 2
+
+
+def test_a_broken_token_is_refused_and_logged_once(
+    recorder: Recorder, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken: list[Any] = [TOKEN[:-1], TOKEN[:9] + "_" + TOKEN[10:]]
+    for token in broken * 3:
+        recorder.track_token(token, "rating", 5)
+    assert not queue.events
+    assert recorder.refused == 6
+    assert len(caplog.records) == 1
+    assert "outcome 'rating' is not recorded: its token was damaged" in caplog.text
+    recorder.track_token(7, "rating", 5)  # type: ignore[arg-type]
+    assert recorder.refused == 7
+
+
+def test_a_fallback_counts_for_the_assigned_variant(queue: Queue) -> None:
+    recorder = Recorder(queue.add, lambda flag: ("v1", "v2") if flag == "chat-model" else None)
+    chat = given(shares=(100, 0))
+    recorder.served(chat, "user-1", "v2")
+    ((what, outcome, unit_id, _, number),) = queue.events
+    assert (what, outcome, unit_id, number) == (chat, "served.v2", "user-1", 1.0)
+
+
+def test_the_assigned_variant_is_no_fallback(queue: Queue) -> None:
+    recorder = Recorder(queue.add, lambda _: ("v1", "v2"))
+    recorder.served(given(shares=(100, 0)), "user-1", "v1")
+    assert not queue.events
+    assert recorder.refused == 0
+
+
+def test_an_unknown_variant_is_no_fallback(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder(queue.add, lambda _: ("v2", "v1"))
+    for variant in ("v3", "v3", None, ["v1"]):
+        recorder.served(given(shares=(100, 0)), "user-1", variant)  # type: ignore[arg-type]
+    assert not queue.events
+    assert recorder.refused == 4
+    assert "flag chat-model has no such variant; give one of ['v1', 'v2']" in caplog.text
+
+
+def test_a_fallback_of_a_flag_that_is_gone_is_recorded(recorder: Recorder, queue: Queue) -> None:
+    recorder.served(given(shares=(100, 0)), "user-1", "v2")
+    assert [event[1] for event in queue.events] == ["served.v2"]
+
+
+def test_without_a_variant_there_is_no_fallback(queue: Queue) -> None:
+    recorder = Recorder(queue.add, lambda _: ("v1",))
+    nothing = CompiledSnapshot.not_ready().evaluate("chat-model", "user-1").given
+    recorder.served(nothing, "user-1", "v1")
+    recorder.served(nothing, "user-1", "")
+    assert not queue.events
+    assert recorder.refused == 2
+
+
+def test_outside_the_split_is_another_exposure(recorder: Recorder, queue: Queue) -> None:
+    chat = given(shares=(100, 0))
+    ruled = replace(chat, reason=Reason.RULE, rule="staff")
+    for what in (ruled, chat, replace(chat, reason=Reason.PINNED), ruled):
+        recorder.expose(what, "user-1")
+    assert [event[0] for event in queue.events] == [ruled, chat]
 
 
 def test_an_exposure_is_recorded_once(recorder: Recorder, queue: Queue) -> None:
