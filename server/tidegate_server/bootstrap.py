@@ -12,10 +12,13 @@ from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.flags import FlagServicer
 from tidegate_server.rpc.reports import ReportServicer
+from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
+from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.reports import Reports
+from tidegate_server.services.segments import Segments
 from tidegate_server.settings import Settings
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
@@ -47,11 +50,13 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         events = _event_log(client, settings)
         clock = SystemClock()
         feed = ConfigFeed(configs, health.note_store)
-        flags = Flags(configs, feed, clock)
+        commits = Commits(configs, feed, clock)
+        flags = Flags(commits)
         aggregates = RedisAggregateStore(client, settings.environment, settings.shards)
         server = build(
             settings.listen,
             flags=FlagServicer(flags),
+            segments=SegmentServicer(Segments(commits)),
             assignments=AssignmentServicer(feed, settings.heartbeat_seconds),
             events=EventServicer(events),
             reports=ReportServicer(flags, Reports(aggregates), clock),
@@ -65,6 +70,7 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             await health.close()
             feed.close()
             await server.stop(settings.grace_seconds)
+            feed.end()
             following.cancel()
         log.info("server_stopped")
 

@@ -2,8 +2,9 @@
 
     TidegateServerError
     ├── InvalidField         input is wrong: names the field, the problem and the fix
-    ├── NotFound             there is no such flag
+    ├── NotFound             what was asked for does not exist
     ├── AlreadyExists        there is one by that name
+    ├── InUse                others need it: change those first
     ├── RevisionConflict     somebody else changed it first: read again
     ├── StoreUnavailable     the store can't be reached; nothing was changed: try again
     ├── StoreFull            the store takes no more for now: try again later
@@ -32,6 +33,10 @@ class NotFound(TidegateServerError, LookupError):  # noqa: N818
 
 class AlreadyExists(TidegateServerError):  # noqa: N818
     """What was to be created exists; the message names it."""
+
+
+class InUse(TidegateServerError):  # noqa: N818
+    """What was to be deleted is needed; the message names who needs it."""
 
 
 class RevisionConflict(TidegateServerError):  # noqa: N818

@@ -28,6 +28,14 @@ class ConfigStore(Protocol):
         """Return everything, as of one moment."""
         ...
 
+    async def load_past(self, revision: Revision) -> Snapshot:
+        """Return everything as it was at an earlier revision.
+
+        Raises:
+            NotFound: there was no such revision, or the changes since then are no longer kept.
+        """
+        ...
+
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from tidegate.model import FlagKey, Phase, VariantKey
 from tidegate.v1 import event_service_pb2
+from tidegate_server.domain.checks import KEY, KEY_RULE
 from tidegate_server.domain.events import Arm, BatchId, Events, Series
-from tidegate_server.domain.flags import KEY, KEY_RULE
 from tidegate_server.errors import InvalidField
 
 MAX_SERIES = 65_536
@@ -96,7 +97,8 @@ def _series(batch: event_service_pb2.EventBatch) -> tuple[Series, ...]:
                 f"{message.outcome[:120]!r} is not a valid name: use up to 100 characters of a-z, "
                 "0-9, '.', '_' and '-', or none for exposures",
             )
-        each = Series(_arm(path, message), message.outcome)
+        arm = replace(_arm(path, message), outside_split=message.outside_split)
+        each = Series(arm, message.outcome)
         if places.setdefault(each, index) != index:
             raise InvalidField(path, f"repeats series[{places[each]}]; name each series once")
     return tuple(places)

@@ -58,5 +58,5 @@ def count_units(bitmap: NDArray[np.uint8]) -> UnitCount | NotEstimable:
     zeros = bits - int(np.bitwise_count(bitmap).sum())
     if zeros == 0:
         return NotEstimable(Cause.SATURATED)
-    load = -math.log(zeros / bits)
+    load = math.log(bits / zeros)
     return UnitCount(bits * load, math.sqrt(bits * max(math.expm1(load) - load, 0.0)))

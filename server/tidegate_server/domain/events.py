@@ -18,11 +18,16 @@ START = Offset("0-0")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Arm:
-    """A flag's variant in one phase (>= 1)."""
+    """A flag's variant in one phase (>= 1).
+
+    outside_split: units that something other than the split gave the variant; they were not
+        randomised, so they are counted apart and take part in no comparison.
+    """
 
     flag: FlagKey
     phase: Phase
     variant: VariantKey
+    outside_split: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import grpc
 
 from tidegate import wire
+from tidegate.explanation import explain
 from tidegate.model import Change, Reason, Revision, Snapshot
 from tidegate.v1 import assignment_service_pb2
 from tidegate_server.errors import InvalidField
@@ -41,6 +42,11 @@ class AssignmentServicer:
                 self.BatchAssign,
                 messages.BatchAssignRequest.FromString,
                 messages.BatchAssignResponse.SerializeToString,
+            ),
+            "Explain": grpc.unary_unary_rpc_method_handler(
+                self.Explain,
+                messages.ExplainRequest.FromString,
+                messages.ExplainResponse.SerializeToString,
             ),
             "WatchFlags": grpc.unary_stream_rpc_method_handler(
                 self.WatchFlags, messages.WatchFlagsRequest.FromString, bytes
@@ -81,6 +87,21 @@ class AssignmentServicer:
                 response.assignments.append(wire.assignment_to_message(assignment))
             response.assignment_indexes.append(places[identity])
         return response
+
+    async def Explain(
+        self, request: assignment_service_pb2.ExplainRequest, context: Context
+    ) -> assignment_service_pb2.ExplainResponse:
+        """Tell every step of an assignment, at the present or an earlier revision."""
+        _check_unit("unit_id", request.unit_id)
+        if request.revision < 0:
+            raise InvalidField("revision", f"{request.revision}; give 1 or more, or 0 for now")
+        explanation = explain(
+            await self._feed.compiled_at(request.revision),
+            request.flag_key,
+            request.unit_id,
+            wire.attributes_from_struct(request.attributes),
+        )
+        return wire.explanation_to_message(explanation)
 
     async def WatchFlags(
         self, request: assignment_service_pb2.WatchFlagsRequest, context: Context

@@ -11,6 +11,7 @@ import structlog
 from tidegate.errors import WireError
 from tidegate_server.errors import (
     AlreadyExists,
+    InUse,
     InvalidField,
     NotFound,
     RevisionConflict,
@@ -25,6 +26,7 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     WireError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    InUse: grpc.StatusCode.FAILED_PRECONDITION,
     RevisionConflict: grpc.StatusCode.ABORTED,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -7,11 +7,9 @@ from tidegate.model import Flag, FlagKey
 from tidegate.v1 import flag_pb2, flag_service_pb2, flag_service_pb2_grpc
 from tidegate_server.domain.allocation import Move
 from tidegate_server.domain.flags import split_moves
-from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context
+from tidegate_server.rpc.pages import page
 from tidegate_server.services.flags import Flags
-
-DEFAULT_PAGE, LONGEST_PAGE = 100, 1_000
 
 
 class FlagServicer(flag_service_pb2_grpc.FlagServiceServicer):
@@ -37,15 +35,12 @@ class FlagServicer(flag_service_pb2_grpc.FlagServiceServicer):
     async def ListFlags(
         self, request: flag_service_pb2.ListFlagsRequest, context: Context
     ) -> flag_service_pb2.ListFlagsResponse:
-        """List flags by key; a page token is the last key of the page before."""
-        if not 0 <= request.page_size <= LONGEST_PAGE:
-            raise InvalidField("page_size", f"{request.page_size}; give 1 to {LONGEST_PAGE:,}")
-        size = request.page_size or DEFAULT_PAGE
+        """List flags by key."""
         snapshot = self._flags.snapshot
-        keys = sorted(key for key in snapshot.flags if key > request.page_token)
+        keys, next_page_token = page(snapshot.flags, request.page_size, request.page_token)
         return flag_service_pb2.ListFlagsResponse(
-            flags=[wire.flag_to_message(snapshot.flags[key]) for key in keys[:size]],
-            next_page_token=keys[size - 1] if len(keys) > size else "",
+            flags=[wire.flag_to_message(snapshot.flags[key]) for key in keys],
+            next_page_token=next_page_token,
             revision=snapshot.revision,
         )
 
@@ -91,6 +86,11 @@ def _draft(message: flag_pb2.Flag) -> Flag:
     draft.CopyFrom(message)
     for field in ("allocation", "phase", "create_time", "update_time"):
         draft.ClearField(field)
+    for rule in draft.rules:
+        if rule.HasField("split"):
+            rule.split.ClearField("allocation")
+    if draft.HasField("layer"):
+        draft.layer.ClearField("allocation")
     return wire.flag_from_message(draft)
 
 

@@ -86,6 +86,7 @@ def _variant(variant: VariantReport) -> report_service_pb2.VariantReport:
         exposures=variant.exposures,
         dropped_events=variant.dropped_events,
         outcomes=[_outcome(each) for each in variant.outcomes],
+        outside_split_events=variant.outside_split_events,
     )
 
 

@@ -9,6 +9,7 @@ from tidegate.v1 import (
     event_service_pb2_grpc,
     flag_service_pb2_grpc,
     report_service_pb2_grpc,
+    segment_service_pb2_grpc,
 )
 from tidegate_server.errors import ConfigurationError
 from tidegate_server.rpc import assignment
@@ -17,11 +18,13 @@ from tidegate_server.rpc.errors import StatusInterceptor
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.flags import FlagServicer
 from tidegate_server.rpc.reports import ReportServicer
+from tidegate_server.rpc.segments import SegmentServicer
 
 STORE_SERVICES = (
     "tidegate.v1.FlagService",
     "tidegate.v1.EventService",
     "tidegate.v1.ReportService",
+    "tidegate.v1.SegmentService",
 )
 """Services that can do nothing without the store."""
 
@@ -65,6 +68,7 @@ def build(
     listen: str,
     *,
     flags: FlagServicer,
+    segments: SegmentServicer,
     assignments: AssignmentServicer,
     events: EventServicer,
     reports: ReportServicer,
@@ -77,6 +81,7 @@ def build(
     """
     server = grpc.aio.server(interceptors=[StatusInterceptor()], options=OPTIONS)
     flag_service_pb2_grpc.add_FlagServiceServicer_to_server(flags, server)
+    segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(segments, server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(events, server)
     report_service_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
     assignments.add_to(server)

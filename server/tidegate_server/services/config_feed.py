@@ -38,6 +38,7 @@ class ConfigFeed:
         self._connected = False
         self.ready = asyncio.Event()
         self.closed = False
+        self._ended = False
         self.epoch = 0  # rises with every load: what was known before may be another course
 
     @property
@@ -50,10 +51,21 @@ class ConfigFeed:
         """All flags, at the revision that this process has reached."""
         return self._compiled.snapshot
 
+    async def compiled_at(self, revision: int) -> CompiledSnapshot:
+        """Return the configuration as it was at `revision` (>= 0); 0 stands for the present one.
+
+        Raises:
+            NotFound: there was no such revision, or what leads back to it is no longer kept.
+            StoreUnavailable: the store can't be reached.
+        """
+        if revision in (0, self.snapshot.revision):
+            return self.compiled
+        return CompiledSnapshot(await self._store.load_past(Revision(revision)))
+
     async def run(self) -> None:
-        """Follow the store until cancelled."""
+        """Follow the store until `end`."""
         pause = FIRST_PAUSE
-        while True:
+        while not self._ended:
             try:
                 await self._follow()
             except RevisionConflict as conflict:
@@ -64,7 +76,8 @@ class ConfigFeed:
                     log.warning("store_lost", cause=str(error))
                     pause = FIRST_PAUSE
                 await self._note_connected(connected=False)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            if not self._ended:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def changes_after(
@@ -88,9 +101,17 @@ class ConfigFeed:
             await asyncio.wait({self._changed})
 
     def close(self) -> None:
-        """Wake everyone who waits, for the last time: the process is about to stop."""
+        """Let watchers end: the process is about to stop. Changes are still followed."""
         self.closed = True
         self._wake()
+
+    def end(self) -> None:
+        """Let `run` end, within the store's idle second at the latest.
+
+        Cancelling its task is not enough: redis-py sends through asyncio.wait_for, which in Python
+        3.11 can lose a cancellation.
+        """
+        self._ended = True
 
     async def _follow(self) -> None:
         snapshot = await self._store.load()
@@ -101,6 +122,8 @@ class ConfigFeed:
         self.ready.set()
         await self._note_connected(connected=True)
         async for change in self._store.changes(snapshot.revision):
+            if self._ended:
+                return
             if change is not None:
                 self._recent.append(change)
                 self._publish(self._compiled.apply(change))

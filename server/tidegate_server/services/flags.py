@@ -1,38 +1,26 @@
-"""Administration of flags: every change is one commit at the next revision."""
+"""Administration of flags."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 
-from tidegate.model import Change, Flag, FlagKey, Revision, Snapshot, SplitShare
+from tidegate.model import Flag, FlagChange, FlagKey, Revision, Snapshot, SplitShare
 from tidegate_server.domain import flags as rules
 from tidegate_server.domain.allocation import Move, moves
-from tidegate_server.errors import AlreadyExists, NotFound, RevisionConflict, StoreUnavailable
-from tidegate_server.ports import Clock, ConfigStore
-from tidegate_server.services.config_feed import ConfigFeed
-
-COMMIT_SECONDS = 5
-"""How long a change may take, with all attempts when others commit first."""
-
-Edit = Callable[[Snapshot, Revision], Change]
+from tidegate_server.domain.checks import expect_revision, unknown
+from tidegate_server.errors import AlreadyExists, NotFound
+from tidegate_server.services.commits import Commits
 
 
 class Flags:
-    """Creates, reads and changes flags.
+    """Creates, reads and changes flags; every change may raise what `Commits.commit` raises."""
 
-    A change is computed from what this process knows and committed only if the store still stands
-    there; otherwise it is computed again from the newer state. The answer comes after this process
-    knows the change itself, so that who writes and then reads sees what was written.
-    """
-
-    def __init__(self, store: ConfigStore, feed: ConfigFeed, clock: Clock) -> None:
-        self._store = store
-        self._feed = feed
-        self._clock = clock
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
 
     @property
     def snapshot(self) -> Snapshot:
         """All flags, at the revision that this process has reached."""
-        return self._feed.snapshot
+        return self._commits.snapshot
 
     def get(self, key: FlagKey) -> Flag:
         """Return a flag.
@@ -40,7 +28,7 @@ class Flags:
         Raises:
             NotFound: there is none by this key.
         """
-        return _existing(self._feed.snapshot, key)
+        return _existing(self.snapshot, key)
 
     async def create(self, draft: Flag) -> Flag:
         """Store a new flag.
@@ -50,12 +38,13 @@ class Flags:
             AlreadyExists: there is a flag by this key.
         """
 
-        def edit(snapshot: Snapshot, revision: Revision) -> Change:
+        def edit(snapshot: Snapshot, revision: Revision, now: datetime) -> FlagChange:
             if draft.key in snapshot.flags:
                 raise AlreadyExists(f"flag {draft.key!r} exists: update it, or choose another key")
-            return Change(revision, draft.key, rules.created(draft, revision, self._clock.now()))
+            flag = rules.created(draft, snapshot, revision, now)
+            return FlagChange(revision, draft.key, flag)
 
-        return _flag(await self._commit(edit))
+        return _flag(await self._commits.commit(edit))
 
     async def update(self, draft: Flag) -> Flag:
         """Replace what a flag says. A draft's revision other than 0 must be the flag's.
@@ -65,13 +54,12 @@ class Flags:
             NotFound, RevisionConflict
         """
 
-        def edit(snapshot: Snapshot, revision: Revision) -> Change:
+        def edit(snapshot: Snapshot, revision: Revision, now: datetime) -> FlagChange:
             current = _existing(snapshot, draft.key)
-            return Change(
-                revision, draft.key, rules.updated(current, draft, revision, self._clock.now())
-            )
+            flag = rules.updated(current, draft, snapshot, revision, now)
+            return FlagChange(revision, draft.key, flag)
 
-        return _flag(await self._commit(edit))
+        return _flag(await self._commits.commit(edit))
 
     async def update_split(
         self, key: FlagKey, split: Sequence[SplitShare], revision: int = 0
@@ -84,60 +72,38 @@ class Flags:
         """
         moved: tuple[Move, ...] = ()
 
-        def edit(snapshot: Snapshot, next_revision: Revision) -> Change:
+        def edit(snapshot: Snapshot, next_revision: Revision, now: datetime) -> FlagChange:
             nonlocal moved
             current = _existing(snapshot, key)
-            rules.expect_revision(current, revision)
-            flag = rules.with_split(current, split, next_revision, self._clock.now())
+            expect_revision(current, revision)
+            flag = rules.with_split(current, split, next_revision, now)
             moved = moves(current.allocation, flag.allocation)
-            return Change(next_revision, key, flag)
+            return FlagChange(next_revision, key, flag)
 
-        return _flag(await self._commit(edit)), moved
+        return _flag(await self._commits.commit(edit)), moved
 
     async def delete(self, key: FlagKey, revision: int = 0) -> Revision:
         """Delete a flag; return the revision that did it.
 
         Raises:
+            InUse: it is a prerequisite of another flag.
             NotFound, RevisionConflict
         """
 
-        def edit(snapshot: Snapshot, next_revision: Revision) -> Change:
-            rules.expect_revision(_existing(snapshot, key), revision)
-            return Change(next_revision, key, None)
+        def edit(snapshot: Snapshot, next_revision: Revision, _: datetime) -> FlagChange:
+            rules.check_deletable(_existing(snapshot, key), snapshot, revision)
+            return FlagChange(next_revision, key, None)
 
-        return (await self._commit(edit)).revision
-
-    async def _commit(self, edit: Edit) -> Change:
-        try:
-            async with asyncio.timeout(COMMIT_SECONDS):
-                while True:
-                    snapshot = self._feed.snapshot
-                    change = edit(snapshot, Revision(snapshot.revision + 1))
-                    committed = await self._try_commit(change)
-                    await self._feed.reach(change.revision)
-                    if committed:
-                        return change
-        except TimeoutError:
-            raise StoreUnavailable(
-                f"the change was not confirmed within {COMMIT_SECONDS} s: "
-                "read the flag to see whether it was made, then try again"
-            ) from None
-
-    async def _try_commit(self, change: Change) -> bool:
-        try:
-            await self._store.commit(change)
-        except RevisionConflict:
-            return False  # somebody else made this revision; ours is computed anew
-        return True
+        return (await self._commits.commit(edit)).revision
 
 
 def _existing(snapshot: Snapshot, key: FlagKey) -> Flag:
     if key not in snapshot.flags:
-        raise NotFound(f"flag {rules.unknown(key, snapshot.flags)}")
+        raise NotFound(f"flag {unknown(key, snapshot.flags)}")
     return snapshot.flags[key]
 
 
-def _flag(change: Change) -> Flag:
+def _flag(change: FlagChange) -> Flag:
     if change.flag is None:
         raise AssertionError(f"{change} stores no flag")
     return change.flag

@@ -1,6 +1,8 @@
 """Reports: what the live aggregates say about a flag's variants.
 
-Descriptive figures (count, mean, quantiles …) are those of all events of the report's phases.
+Units that something other than the split gave a variant were not randomised: their events are
+counted apart, and are in no figure. Descriptive figures (count, mean, quantiles …) are those of all
+other events of the report's phases.
 Comparisons (`domain.comparisons`) are made within each phase and then combined, so over several
 phases a comparison's control and treatment are weighted means of the phases' figures, and differ
 from the descriptive ones where the split has changed.
@@ -50,6 +52,7 @@ class VariantReport:
     exposures: int
     dropped_events: int
     outcomes: tuple[OutcomeSummary, ...]
+    outside_split_events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ def build_report(
         raise InvalidField(
             "control", f"flag {flag.key!r} has no variant {control!r}: choose {_one_of(known)}"
         )
+    outside = {arm: data for arm, data in arms.items() if arm.outside_split}
+    arms = {arm: data for arm, data in arms.items() if not arm.outside_split}
     phases = sorted({arm.phase for arm, data in arms.items() if data.exposures or data.outcomes})
     if phase and phase not in phases:
         raise InvalidField(
@@ -119,7 +124,10 @@ def build_report(
         current_phase=flag.phase,
         control=baseline,
         variants=tuple(
-            _variant_report(flag, v, shares.get(v, 0), data[v]) for v in (baseline, *treatments)
+            _variant_report(
+                flag, v, shares.get(v, 0), data[v], _events(_phases_of(v, outside, phase))
+            )
+            for v in (baseline, *treatments)
         ),
         comparisons=tuple(
             each
@@ -144,7 +152,7 @@ def _phases_of(variant: VariantKey, arms: Mapping[Arm, ArmAggregate], phase: int
 
 
 def _variant_report(
-    flag: Flag, variant: VariantKey, share_ppm: int, phases: Phases
+    flag: Flag, variant: VariantKey, share_ppm: int, phases: Phases, outside_split_events: int
 ) -> VariantReport:
     pooled = reduce(merge_arms, phases.values(), ArmAggregate.empty())
     seconds = sum(each.last_ms - each.first_ms for each in phases.values()) / 1000
@@ -158,6 +166,14 @@ def _variant_report(
             _summary(name, outcome, seconds, direction_of(name, flag.metrics))
             for name, outcome in sorted(pooled.outcomes.items())
         ),
+        outside_split_events=outside_split_events,
+    )
+
+
+def _events(phases: Phases) -> int:
+    return sum(
+        arm.exposures + sum(int(each.cells.count.sum()) for each in arm.outcomes.values())
+        for arm in phases.values()
     )
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from tidegate.model import FlagKey, Phase, VariantKey
+from tidegate.model import FlagKey
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.domain.events import START, Arm, Offset, Shard
 from tidegate_server.ports import Entry
 from tidegate_server.storage.aggregate_codec import decode, encode_changes
 from tidegate_server.storage.client import Script, run, store_errors
-from tidegate_server.storage.keys import ShardKeys, arm_member
+from tidegate_server.storage.keys import ShardKeys, arm_member, arm_of_member
 
 KEPT_REJECTED = 100
 """How many entries that could not be read are kept in each shard, the latest."""
@@ -100,13 +100,8 @@ class RedisAggregateStore:
     async def _read(self, keys: ShardKeys, flag: FlagKey) -> dict[Arm, ArmAggregate]:
         with store_errors(self._client):
             members: Any = await self._client.smembers(keys.arms(flag))
-        arms = [_arm(flag, member.decode()) for member in members]
+        arms = [arm_of_member(flag, member.decode()) for member in members]
         return {arm: await self.load(keys.shard, arm) for arm in arms}
-
-
-def _arm(flag: FlagKey, member: str) -> Arm:
-    phase, _, variant = member.partition(":")
-    return Arm(flag, Phase(int(phase)), VariantKey(variant))
 
 
 def _after(offset: Offset) -> str:

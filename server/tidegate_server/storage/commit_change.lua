@@ -1,8 +1,9 @@
 #!lua
 -- Stores one change of configuration if the store stands one revision below it.
--- KEYS: revision, flags, changes.
--- ARGV: the change's revision, token of this commit, key of the flag, the serialized flag
--- ('' deletes it), number of changes to keep.
+-- KEYS: revision, resources, changes.
+-- ARGV: the change's revision, token of this commit, field of the resource, its serialized value
+-- ('' deletes it), the serialized change, number of changes to keep.
+-- An entry of the stream also holds the field's value before the change, to undo it.
 -- Returns {1, revision}, or {0, the revision the store stands at} with nothing changed.
 local stored = tonumber(redis.call('GET', KEYS[1]) or '0')
 local revision = tonumber(ARGV[1])
@@ -15,7 +16,9 @@ end
 if stored ~= revision - 1 then
   return {0, stored}
 end
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], id, 't', ARGV[2], 'k', ARGV[3], 'f', ARGV[4])
+local before = redis.call('HGET', KEYS[2], ARGV[3]) or ''
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], id,
+  't', ARGV[2], 'f', ARGV[3], 'b', before, 'c', ARGV[5])
 if ARGV[4] == '' then
   redis.call('HDEL', KEYS[2], ARGV[3])
 else

@@ -1,26 +1,43 @@
 """Flags and revisions in Redis: the port ConfigStore."""
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
-from tidegate.model import Change, Flag, FlagKey, Revision, Snapshot
-from tidegate.v1 import flag_pb2
-from tidegate.wire import flag_from_message, flag_to_message
-from tidegate_server.errors import RevisionConflict
+from tidegate.errors import WireError
+from tidegate.model import (
+    Change,
+    FlagChange,
+    HoldoutChange,
+    Revision,
+    SegmentChange,
+    Snapshot,
+)
+from tidegate.v1 import assignment_service_pb2, flag_pb2, segment_pb2
+from tidegate.wire import (
+    change_from_message,
+    change_to_message,
+    flag_from_message,
+    flag_to_message,
+    segment_from_message,
+    segment_to_message,
+)
+from tidegate_server.errors import NotFound, RevisionConflict
 from tidegate_server.storage.client import Script, run, store_errors
 from tidegate_server.storage.keys import ConfigKeys
 
-KEPT_CHANGES = 1_000
-"""About how many changes a reader may lag behind before it has to load again."""
+KEPT_CHANGES = 10_000
+"""About how many changes are kept: for readers that lag behind, and to look at the past."""
 
 _IDLE_MS = 1_000
 _TOKEN_BYTES = 16
 _LOAD = Script.named("load_config")
 _COMMIT = Script.named("commit_change")
 _READ = Script.named("read_changes")
+_LOAD_PAST = Script.named("load_past")
+_FLAG, _SEGMENT, _HOLDOUT = "flag/", "segment/", "holdout"
 
 
 class RedisConfigStore:
@@ -42,11 +59,35 @@ class RedisConfigStore:
         Raises:
             StoreUnavailable: the store can't be reached.
         """
-        keys = [self._keys.revision, self._keys.flags, self._keys.changes]
+        keys = [self._keys.revision, self._keys.resources, self._keys.changes]
         revision, fields, token = await run(self._client, _LOAD, keys)
         self._seen = (int(revision), token)
-        flags = sorted((_parse(payload) for payload in fields[1::2]), key=lambda flag: flag.key)
-        return Snapshot(Revision(int(revision)), {flag.key: flag for flag in flags})
+        return _snapshot(int(revision), _pairs(fields))
+
+    async def load_past(self, revision: Revision) -> Snapshot:
+        """Return the configuration as it was at an earlier revision, or is at the present one.
+
+        revision: at least 0.
+
+        Raises:
+            NotFound: there was no such revision, or the changes since then are no longer kept.
+            StoreUnavailable: the store can't be reached.
+        """
+        keys = [self._keys.revision, self._keys.resources, self._keys.changes]
+        present, fields, entries = await run(self._client, _LOAD_PAST, keys, [revision])
+        if revision > present:
+            raise NotFound(
+                f"revision {revision} is not there yet: the environment is at revision {present}"
+            )
+        if len(entries) < present - revision:
+            raise NotFound(
+                f"revision {revision} is no longer known: only the last {len(entries):,} changes "
+                f"are kept; give {present - len(entries)} to {present}"
+            )
+        resources = _pairs(fields)
+        for _, (_, _, _, field, _, before, _, _) in entries:
+            resources[field] = before
+        return _snapshot(revision, {field: value for field, value in resources.items() if value})
 
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
@@ -56,11 +97,16 @@ class RedisConfigStore:
             StoreUnavailable: no reply arrived: the change may or may not be stored. Load to see.
             StoreFull: its memory is used up; nothing was changed.
         """
-        payload = b"" if change.flag is None else flag_to_message(change.flag).SerializeToString()
-        keys = [self._keys.revision, self._keys.flags, self._keys.changes]
+        field, value = _resource(change)
+        payload = change_to_message(change).SerializeToString()
+        keys = [self._keys.revision, self._keys.resources, self._keys.changes]
         token = secrets.token_bytes(_TOKEN_BYTES)
-        args: list[bytes | str | int] = [change.revision, token, change.key, payload, KEPT_CHANGES]
-        stored, revision = await run(self._client, _COMMIT, keys, args)
+        stored, revision = await run(
+            self._client,
+            _COMMIT,
+            keys,
+            [change.revision, token, field, value, payload, KEPT_CHANGES],
+        )
         if not stored:
             raise RevisionConflict(
                 f"the configuration is at revision {revision}, not {change.revision - 1}: "
@@ -104,16 +150,49 @@ class RedisConfigStore:
             return bool(await self._client.xread(streams, count=1, block=_IDLE_MS))
 
 
+def _resource(change: Change) -> tuple[str, bytes]:
+    """Return the field of the resource that a change concerns, and its value; b"" deletes it."""
+    match change:
+        case FlagChange(key=key, flag=flag):
+            value = b"" if flag is None else flag_to_message(flag).SerializeToString()
+            return _FLAG + key, value
+        case SegmentChange(key=key, segment=segment):
+            value = b"" if segment is None else segment_to_message(segment).SerializeToString()
+            return _SEGMENT + key, value
+        case HoldoutChange(ppm=ppm):
+            return _HOLDOUT, str(ppm).encode()
+
+
+def _snapshot(revision: int, resources: Mapping[bytes, bytes]) -> Snapshot:
+    flags, segments, holdout_ppm = [], [], 0
+    for field, value in sorted(resources.items()):
+        if field.startswith(_FLAG.encode()):
+            flags.append(flag_from_message(flag_pb2.Flag.FromString(value)))
+        elif field.startswith(_SEGMENT.encode()):
+            segments.append(segment_from_message(segment_pb2.Segment.FromString(value)))
+        else:
+            holdout_ppm = int(value)
+    return Snapshot(
+        Revision(revision),
+        {flag.key: flag for flag in flags},
+        {segment.key: segment for segment in segments},
+        holdout_ppm,
+    )
+
+
+def _pairs(fields: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(fields[::2], fields[1::2], strict=True))
+
+
 def _change(entry: tuple[bytes, list[bytes]]) -> tuple[Change, bytes]:
     """Return a change and its token."""
-    entry_id, (_, token, _, key, _, payload) = entry
-    revision = Revision(int(entry_id.partition(b"-")[0]))
-    flag = _parse(payload) if payload else None
-    return Change(revision, FlagKey(key.decode()), flag), token
+    _, (_, token, _, _, _, _, _, payload) = entry
+    message = assignment_service_pb2.FlagChange.FromString(payload)
+    return change_from_message(message, _raise), token
 
 
-def _parse(payload: bytes) -> Flag:
-    return flag_from_message(flag_pb2.Flag.FromString(payload))
+def _raise(error: WireError) -> None:
+    raise error
 
 
 def _trimmed(position: int) -> RevisionConflict:

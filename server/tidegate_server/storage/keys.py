@@ -6,8 +6,10 @@ what one script touches lies in one slot of a cluster.
 
 from dataclasses import dataclass
 
-from tidegate.model import FlagKey
+from tidegate.model import FlagKey, Phase, VariantKey
 from tidegate_server.domain.events import Arm, BatchId, Shard
+
+_OUTSIDE = ":outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,9 @@ class ConfigKeys:
         return f"{{tidegate:{self.environment}}}:revision"
 
     @property
-    def flags(self) -> str:
-        """Serialized flags by key: a hash."""
-        return f"{{tidegate:{self.environment}}}:flags"
+    def resources(self) -> str:
+        """What is configured, serialized: a hash of `flag/<key>`, `segment/<key>`, `holdout`."""
+        return f"{{tidegate:{self.environment}}}:resources"
 
     @property
     def changes(self) -> str:
@@ -73,4 +75,11 @@ class ShardKeys:
 
 def arm_member(arm: Arm) -> str:
     """Write what distinguishes the arms of one flag; keys have no colons."""
-    return f"{arm.phase}:{arm.variant}"
+    return f"{arm.phase}:{arm.variant}" + (_OUTSIDE if arm.outside_split else "")
+
+
+def arm_of_member(flag: FlagKey, member: str) -> Arm:
+    """Read what `arm_member` wrote."""
+    outside_split = member.endswith(_OUTSIDE)
+    phase, variant = member.removesuffix(_OUTSIDE).split(":")
+    return Arm(flag, Phase(int(phase)), VariantKey(variant), outside_split)

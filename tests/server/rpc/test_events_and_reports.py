@@ -122,3 +122,20 @@ async def test_a_report_that_cannot_be_is_refused_by_field(
         await reports.GetReport(request_)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert words in (caught.value.details() or "")
+
+
+async def test_events_outside_the_split_are_counted_apart(
+    flag: None, stub: Stub, reports: ReportStub
+) -> None:
+    staff = batch(20)
+    for series in staff.series:
+        series.outside_split = True
+    await stub.ReportEvents(messages.ReportEventsRequest(batch=staff))
+    await stub.ReportEvents(messages.ReportEventsRequest(batch=batch(100)))
+    await counted(reports, {"v1": 50, "v2": 50})
+    request = report_service_pb2.GetReportRequest(flag_key="chat-model")
+    async with asyncio.timeout(20):
+        while True:
+            variants = (await reports.GetReport(request)).report.variants
+            if [each.outside_split_events for each in variants] == [10, 10]:
+                return

@@ -19,6 +19,7 @@ SERVICES = {
     "tidegate.v1.EventService",
     "tidegate.v1.FlagService",
     "tidegate.v1.ReportService",
+    "tidegate.v1.SegmentService",
 }
 
 

@@ -359,3 +359,22 @@ async def test_the_service_reads_the_flags_aggregates(rollout: Arms) -> None:
 
 def test_shares_are_parts_per_million() -> None:
     assert sum(each.share_ppm for each in report({}).variants) == PPM
+
+
+def test_units_outside_the_split_are_counted_apart(rollout: Arms) -> None:
+    staff = Series(Arm(KEY, Phase(5), V2, outside_split=True), "latency_ms")
+    inside = events(V2, "latency_ms", hashes(100, 3), np.full(100, 9_999.0))
+    outside = dataclasses.replace(inside, series=(staff,))
+    with_staff = report(folded_on(rollout, outside))
+    without = report(rollout)
+    v2 = with_staff.variants[1]
+    assert (v2.variant, v2.outside_split_events) == (V2, 100)
+    assert dataclasses.replace(v2, outside_split_events=0) == without.variants[1]
+    assert with_staff.comparisons == without.comparisons
+    assert with_staff.phases == without.phases
+    changed = report(folded_on(rollout, inside))
+    assert changed.comparisons != without.comparisons
+
+
+def folded_on(arms: Arms, part: Events) -> Arms:
+    return {**arms, **fold(part, arms)}

@@ -6,8 +6,17 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.server.storage.samples import flag
-from tidegate.model import Change, FlagKey, Revision
-from tidegate_server.errors import RevisionConflict
+from tidegate.model import (
+    Change,
+    FlagChange,
+    FlagKey,
+    HoldoutChange,
+    Revision,
+    Segment,
+    SegmentChange,
+    SegmentKey,
+)
+from tidegate_server.errors import NotFound, RevisionConflict
 from tidegate_server.storage import config_store
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.keys import ConfigKeys
@@ -23,9 +32,9 @@ def keys(environment: str) -> ConfigKeys:
     return ConfigKeys(environment)
 
 
-def change(revision: int, key: str = "chat-model", *, deletes: bool = False) -> Change:
+def change(revision: int, key: str = "chat-model", *, deletes: bool = False) -> FlagChange:
     value = None if deletes else flag(key, revision)
-    return Change(Revision(revision), FlagKey(key), value)
+    return FlagChange(Revision(revision), FlagKey(key), value)
 
 
 async def test_an_environment_begins_empty(store: RedisConfigStore) -> None:
@@ -134,7 +143,7 @@ async def test_a_store_set_back_asks_for_another_load(
     for revision in range(1, 4):
         await store.commit(change(revision))
     async with aclosing(store.changes(Revision(3))) as changes:
-        await client.delete(keys.revision, keys.flags, keys.changes)
+        await client.delete(keys.revision, keys.resources, keys.changes)
         with pytest.raises(RevisionConflict, match="set back from revision 3"):
             await next_change(changes)
 
@@ -147,11 +156,70 @@ async def test_a_store_set_back_and_moved_on_asks_for_another_load(
     await store.commit(change(2, "lost"))
     revision = (await store.load()).revision
     async with aclosing(store.changes(revision)) as changes:
-        await client.delete(keys.revision, keys.flags, keys.changes)
+        await client.delete(keys.revision, keys.resources, keys.changes)
         await store.commit(change(1))
         await store.commit(change(2, "kept"))
         with pytest.raises(RevisionConflict, match="set back from revision 2"):
             await next_change(changes)
+
+
+def segment(key: str, revision: int, *units: str) -> Segment:
+    return Segment(SegmentKey(key), Revision(revision), included=frozenset(units))
+
+
+def every_kind_of_change() -> list[Change]:
+    """Flags and segments made, changed and deleted, and two holdouts, in revisions 1 to 9."""
+    testers = SegmentKey("testers")
+    return [
+        change(1, "a"),
+        change(2, "b"),
+        SegmentChange(Revision(3), testers, segment("testers", 3, "anna")),
+        HoldoutChange(Revision(4), 50_000),
+        change(5, "a"),
+        SegmentChange(Revision(6), testers, segment("testers", 6, "anna", "bert")),
+        change(7, "b", deletes=True),
+        SegmentChange(Revision(8), testers, None),
+        HoldoutChange(Revision(9), 0),
+    ]
+
+
+async def test_every_kind_of_change_is_loaded_and_read(store: RedisConfigStore) -> None:
+    snapshot, committed = await store.load(), every_kind_of_change()
+    for each in committed:
+        await store.commit(each)
+        snapshot = snapshot.after(each)
+        assert await store.load() == snapshot
+    async with aclosing(store.changes(Revision(0))) as changes:
+        assert [await next_change(changes) for _ in committed] == committed
+
+
+async def test_every_earlier_revision_can_be_looked_at(store: RedisConfigStore) -> None:
+    snapshot = await store.load()
+    past = [snapshot]
+    for each in every_kind_of_change():
+        await store.commit(each)
+        snapshot = snapshot.after(each)
+        past.append(snapshot)
+    for revision, expected in enumerate(past):
+        assert await store.load_past(Revision(revision)) == expected
+    assert await store.load() == past[-1]
+
+
+async def test_a_revision_that_is_yet_to_come_is_not_found(store: RedisConfigStore) -> None:
+    await store.commit(change(1))
+    with pytest.raises(NotFound, match=r"revision 2 is not there yet: .* at revision 1"):
+        await store.load_past(Revision(2))
+
+
+async def test_a_revision_whose_changes_are_trimmed_is_not_found(
+    store: RedisConfigStore, client: Redis, keys: ConfigKeys
+) -> None:
+    for revision in range(1, 6):
+        await store.commit(change(revision))
+    await client.xtrim(keys.changes, minid="4-0", approximate=False)
+    assert (await store.load_past(Revision(3))).flags == {"chat-model": flag("chat-model", 3)}
+    with pytest.raises(NotFound, match=r"revision 2 is no longer known: .* give 3 to 5"):
+        await store.load_past(Revision(2))
 
 
 async def next_change(changes: AsyncIterator[Change | None]) -> Change:

@@ -8,7 +8,7 @@ from tidegate_server.storage.keys import ConfigKeys, ShardKeys
 
 def test_all_configuration_of_an_environment_is_in_one_slot() -> None:
     keys = ConfigKeys("prod")
-    slots = {key_slot(key.encode()) for key in (keys.revision, keys.flags, keys.changes)}
+    slots = {key_slot(key.encode()) for key in (keys.revision, keys.resources, keys.changes)}
     assert len(slots) == 1
 
 

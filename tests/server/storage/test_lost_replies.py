@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from tests.server.storage.lossy import LossyProxy, lossy_proxy
 from tests.server.storage.samples import arm, flag
-from tidegate.model import Change, FlagKey, Revision
+from tidegate.model import FlagChange, FlagKey, Revision
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.domain.events import START, BatchId, Offset, Shard
 from tidegate_server.errors import RevisionConflict
@@ -17,7 +17,7 @@ from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
 
 ONLY = Shard(0)
-CHANGE = Change(Revision(1), FlagKey("chat-model"), flag())
+CHANGE = FlagChange(Revision(1), FlagKey("chat-model"), flag())
 
 
 @pytest.fixture

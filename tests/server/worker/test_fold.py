@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.model import FlagKey, Phase, VariantKey
@@ -138,6 +138,7 @@ def assert_same(left: Mapping[Arm, ArmAggregate], right: Mapping[Arm, ArmAggrega
             np.testing.assert_allclose(cells.m2, others.m2, rtol=1e-9, atol=1e-12 * scale**2)
 
 
+@settings(deadline=None)
 @given(rows_strategy, rows_strategy)
 def test_in_two_steps_as_in_one(first: list[Row], second: list[Row]) -> None:
     step = fold(events_of(first), {})
