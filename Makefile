@@ -11,10 +11,10 @@ demo: $(READY) ## Roll out a real model version, from 5 % to 50 %, and print the
 	$(BIN)/tidegate demo $(ARGS)
 
 test: lint ## All checks but the slow ones: lint, types, contracts, tests, packages
-	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --cov --cov-report=term $(ARGS)
 
 test-all: lint ## Everything, the slow tests too
-	$(BIN)/pytest -q --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 lint: $(READY) ## Style, types, import contracts and protos
 	$(BIN)/ruff check .
@@ -30,7 +30,7 @@ format: $(READY) ## Format code and protos
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write
 
-bench: $(READY) ## Measure speed, side by side with the floors
+bench: $(VENV)/.bench ## Measure speed, side by side with the floors and with peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 proto: $(READY) ## Generate the stubs in sdk/tidegate/v1 anew
@@ -43,6 +43,10 @@ clean: ## Remove everything that was made here
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	touch $@
 
 $(READY): pyproject.toml hatch_build.py $(shell find protos -name '*.proto')
 	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tidegate needs Python 3.11 or newer; set PY=python3.11")'

@@ -1,1 +1,1 @@
-"""Speed, measured beside its floors: run `make bench`."""
+"""Speed, measured side by side with the floor that no implementation can pass, and with others."""

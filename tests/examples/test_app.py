@@ -17,6 +17,7 @@ from examples.model_rollout.app import FLAG, Application
 from examples.model_rollout.ledger import Ledger
 from examples.model_rollout.models import Images, UnreadableImageError
 from examples.model_rollout.traffic import Request
+from tidegate import event_batch
 from tidegate.evaluation import Given
 from tidegate.model import FlagKey, Phase, Reason, Revision, VariantKey
 from tidegate.recorder import Recorder
@@ -50,7 +51,7 @@ class StubClient:
         assignment.recorder = self._recorder
         return assignment
 
-    def _add(self, event: tuple[Given, str, str, float, float]) -> bool:
+    def _add(self, event: event_batch.Event) -> bool:
         given, outcome, _, _, value = event
         self.events.append((given.variant, outcome, value))
         return True

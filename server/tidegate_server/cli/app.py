@@ -13,11 +13,14 @@ import typer
 from tidegate.errors import TidegateError
 from tidegate_server.cli.connection import status_of
 from tidegate_server.cli.demo import demo
+from tidegate_server.cli.explain import explain
 from tidegate_server.cli.flags import flag_app
 from tidegate_server.cli.health import health
+from tidegate_server.cli.holdout import holdout
 from tidegate_server.cli.options import DEFAULT_SERVER, Common
 from tidegate_server.cli.report import report
 from tidegate_server.cli.roles import server, worker
+from tidegate_server.cli.segments import segment_app
 from tidegate_server.cli.up import up
 from tidegate_server.errors import TidegateServerError
 
@@ -35,7 +38,10 @@ app.command()(worker)
 app.command()(health)
 app.command()(report)
 app.command()(demo)
+app.command()(explain)
+app.command()(holdout)
 app.add_typer(flag_app, name="flag")
+app.add_typer(segment_app, name="segment")
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,7 +58,7 @@ def _before_the_command(
         typer.Option(
             metavar="HOST:PORT",
             envvar="TIDEGATE_SERVER",
-            help="The server that flag and report commands talk to.",
+            help="The server that commands talk to.",
         ),
     ] = DEFAULT_SERVER,
     debug: Annotated[

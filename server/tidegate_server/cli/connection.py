@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from tidegate.v1 import flag_service_pb2_grpc, report_service_pb2_grpc
+from tidegate.v1 import (
+    assignment_service_pb2_grpc,
+    flag_service_pb2_grpc,
+    report_service_pb2_grpc,
+    segment_service_pb2_grpc,
+)
 from tidegate_server.errors import ConfigurationError, TidegateServerError
 from tidegate_server.settings import parse_address
 
@@ -15,6 +20,7 @@ CALL_SECONDS = 15.0
 """How long one call may take."""
 
 _PROBE_SECONDS = 0.5
+_ANY_SIZE = ("grpc.max_receive_message_length", -1)  # a page of segments can be large
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -38,6 +44,8 @@ class Stubs:
     """The services the command line uses."""
 
     flags: flag_service_pb2_grpc.FlagServiceStub
+    segments: segment_service_pb2_grpc.SegmentServiceStub
+    assignments: assignment_service_pb2_grpc.AssignmentServiceStub
     reports: report_service_pb2_grpc.ReportServiceStub
     health: health_pb2_grpc.HealthStub
 
@@ -51,10 +59,13 @@ def connect(address: str) -> Iterator[Stubs]:
         ServerUnreachable: no server answers there.
         CallRefused: the server refused a call.
     """
-    with grpc.insecure_channel(address, options=channel_options(address)) as channel:
+    options = [*channel_options(address), _ANY_SIZE]
+    with grpc.insecure_channel(address, options=options) as channel:
         try:
             yield Stubs(
                 flag_service_pb2_grpc.FlagServiceStub(channel),
+                segment_service_pb2_grpc.SegmentServiceStub(channel),
+                assignment_service_pb2_grpc.AssignmentServiceStub(channel),
                 report_service_pb2_grpc.ReportServiceStub(channel),
                 health_pb2_grpc.HealthStub(channel),
             )

@@ -1,12 +1,14 @@
-"""The types of the fields of a flag file: each says in plain words what it wanted instead."""
+"""The types of the fields of files: each says in plain words what it wanted instead."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
+from tidegate.order import parse_date, parse_version
+from tidegate.patterns import LONGEST_PATTERN, Pattern, PatternError
 from tidegate_server.cli.shares import parse_share
-from tidegate_server.domain.flags import KEY, KEY_RULE
+from tidegate_server.domain.checks import KEY, KEY_RULE
 
 
 def kind(value: Any) -> str:
@@ -53,6 +55,13 @@ def _scalar(value: Any) -> str | int | float | bool:
     return value
 
 
+def _positive_share(value: Any) -> int:
+    share = _share(value)
+    if share == 0:
+        raise ValueError("must be more than 0%: leave the layer out for a flag in none")
+    return share
+
+
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a number, not {kind(value)}")  # noqa: TRY004
@@ -73,6 +82,29 @@ def _true(value: Any) -> bool:
     return value
 
 
+def _pattern(value: Any) -> str:
+    text = _text(0, LONGEST_PATTERN)(value)
+    try:
+        Pattern(text)
+    except PatternError as error:
+        raise ValueError(f"is no valid pattern: {error}") from error
+    return text
+
+
+def _version(value: Any) -> str:
+    text = _text(1, 256)(value)
+    if parse_version(text) is None:
+        raise ValueError(f"{text!r} is no semantic version: write one such as 1.4.0 or 2.0.0-rc.1")
+    return text
+
+
+def _date(value: Any) -> str:
+    text = _text(1, 256)(value)
+    if parse_date(text) is None:
+        raise ValueError(f"{text!r} is no date: write 2026-01-31 or 2026-01-31T12:00:00Z")
+    return text
+
+
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -81,8 +113,12 @@ Key = Annotated[str, PlainValidator(_key)]
 Label = Annotated[str, PlainValidator(_text(1, 100))]
 LongText = Annotated[str, PlainValidator(_text(0, 2_000))]
 UnitId = Annotated[str, PlainValidator(_text(1, 1_000))]
+UnitIds = Annotated[list[UnitId], BeforeValidator(_as_list), Field(max_length=10_000)]
 Share = Annotated[int, PlainValidator(_share)]
 """Parts per million, from a percentage."""
+
+PositiveShare = Annotated[int, PlainValidator(_positive_share)]
+"""Parts per million above 0, from a percentage."""
 
 Boolean = Annotated[bool, PlainValidator(_boolean)]
 Always = Annotated[bool, PlainValidator(_true)]
@@ -98,6 +134,22 @@ Texts = Annotated[
     BeforeValidator(_as_list),
     Field(min_length=1, max_length=10_000),
 ]
+Patterns = Annotated[
+    list[Annotated[str, PlainValidator(_pattern)]],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=10_000),
+]
+Versions = Annotated[
+    list[Annotated[str, PlainValidator(_version)]],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=10_000),
+]
+Dates = Annotated[
+    list[Annotated[str, PlainValidator(_date)]],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=10_000),
+]
+Keys = Annotated[list[Key], BeforeValidator(_as_list), Field(min_length=1, max_length=10_000)]
 Numbers = Annotated[
     list[Annotated[int | float, PlainValidator(_number)]],
     BeforeValidator(_as_list),

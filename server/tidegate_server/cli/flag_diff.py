@@ -15,7 +15,7 @@ def changes(before: flag_pb2.Flag, after: flag_pb2.Flag) -> list[str]:
     wanted = flag_pb2.Flag()
     wanted.CopyFrom(after)
     wanted.salt = after.salt or before.salt
-    return list(_differences("", _comparable(before), _comparable(wanted)))
+    return list(differences("", _comparable(before), _comparable(wanted)))
 
 
 def moves(before: flag_pb2.Flag, after: flag_pb2.Flag) -> list[flag_service_pb2.Move]:
@@ -42,7 +42,8 @@ def _comparable(flag: flag_pb2.Flag) -> dict[str, Any]:
     return plain
 
 
-def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
+def differences(path: str, before: Any, after: Any) -> Iterator[str]:
+    """Yield one line for each part of plain data that differs, from `path` on."""
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -53,7 +54,7 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
             elif key not in after:
                 yield f"- {inner}: {_show(before[key])}"
             else:
-                yield from _differences(inner, before[key], after[key])
+                yield from differences(inner, before[key], after[key])
     else:
         yield f"~ {path}: {_show(before)} → {_show(after)}"
 

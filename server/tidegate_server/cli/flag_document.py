@@ -2,71 +2,52 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from tidegate.model import PPM
+from tidegate_server.cli.clause_document import Document, WhenItem
 from tidegate_server.cli.field_types import (
-    Always,
     Boolean,
     Key,
+    Keys,
     Label,
     LongText,
-    Numbers,
-    Scalars,
+    PositiveShare,
     Share,
-    Texts,
     UnitId,
 )
 
 
-class Document(BaseModel):
-    """A mapping of a flag file: a field that is not known is an error."""
+class RuleDocument(Document):
+    """Serves one variant, or a split of its own, to the units for which all conditions hold."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClauseDocument(Document):
-    """One condition: an attribute, one operator with its values, and perhaps `negate`."""
-
-    attribute: Label
-    in_: Scalars | None = Field(None, alias="in")
-    not_in: Scalars | None = None
-    equals: Scalars | None = Field(None, max_length=1)
-    not_equals: Scalars | None = Field(None, max_length=1)
-    contains: Texts | None = None
-    starts_with: Texts | None = None
-    ends_with: Texts | None = None
-    less: Numbers | None = None
-    less_or_equal: Numbers | None = None
-    greater: Numbers | None = None
-    greater_or_equal: Numbers | None = None
-    exists: Always | None = None
-    negate: Boolean = False
-
-    @property
-    def given(self) -> dict[str, list[Any] | bool]:
-        """The operators that are named, with their values."""
-        fields = self.model_dump(by_alias=True, exclude_none=True, exclude={"attribute", "negate"})
-        return dict(fields)
+    name: Label
+    when: list[WhenItem] = Field(min_length=1, max_length=100)
+    serve: Key | None = None
+    split: dict[Key, Share] | None = None
 
     @model_validator(mode="after")
-    def _one_operator(self) -> "ClauseDocument":
-        names = list(self.given)
-        if not names:
-            known = [field.alias or name for name, field in type(self).model_fields.items()]
-            raise ValueError(f"names no operator: add one of {', '.join(known[1:-1])}")
-        if len(names) > 1:
+    def _serves_something(self) -> "RuleDocument":
+        if (self.serve is None) == (self.split is None):
+            number = "nothing" if self.serve is None else "both `serve` and `split`"
             raise ValueError(
-                f"names {len(names)} operators ({', '.join(names)}): give each a clause of its own"
+                f"names {number}: give either serve: VARIANT or split: {{VARIANT: 50%, …}}"
             )
         return self
 
 
-class RuleDocument(Document):
-    """Serves one variant to the units for which all conditions hold."""
+class LayerDocument(Document):
+    """The flag's place in a layer."""
 
-    name: Label
-    when: list[ClauseDocument] = Field(min_length=1, max_length=100)
-    serve: Key
+    name: Key
+    share: PositiveShare
+
+
+class PrerequisiteDocument(Document):
+    """What another flag must give the unit."""
+
+    flag: Key
+    in_: Keys = Field(alias="in", max_length=100)
 
 
 class MetricDocument(Document):
@@ -83,8 +64,13 @@ class FlagDocument(Document):
     default: Key
     variants: dict[Key, dict[str, Any]] = Field(min_length=1, max_length=100)
     split: dict[Key, Share] | None = None
+    enrolment: Share = PPM
+    layer: LayerDocument | None = None
+    unit: Label | None = None
+    prerequisites: list[PrerequisiteDocument] = Field([], max_length=20)
     rules: list[RuleDocument] = Field([], max_length=100)
     overrides: dict[UnitId, Key] = Field({}, max_length=1_000)
-    killed: Boolean = False
+    killed: Boolean | None = None
+    ignore_holdout: Boolean = False
     salt: Label | None = None
-    metrics: dict[Key, MetricDocument] = {}
+    metrics: dict[Key, MetricDocument] = Field({})

@@ -2,25 +2,18 @@
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
-import grpc
 import typer
 from google.protobuf import json_format
 
 from tidegate.v1 import flag_pb2, flag_service_pb2
-from tidegate_server.cli import flag_diff
-from tidegate_server.cli.connection import (
-    CALL_SECONDS,
-    CallRefused,
-    Stubs,
-    connect,
-    status_of,
-)
-from tidegate_server.cli.flag_file import FlagFile, format_flag_file, read_flag_file
-from tidegate_server.cli.options import FlagKeyArgument, common
+from tidegate_server.cli.connection import CALL_SECONDS, connect
+from tidegate_server.cli.flag_apply import apply
+from tidegate_server.cli.flag_calls import get_flag
+from tidegate_server.cli.flag_file import format_flag_file
+from tidegate_server.cli.kill_switch import kill, revive
+from tidegate_server.cli.options import FlagKeyArgument, Output, YesOption, common
 from tidegate_server.cli.render import (
     new_console,
     print_text,
@@ -30,54 +23,31 @@ from tidegate_server.cli.render import (
     show_split,
 )
 from tidegate_server.cli.shares import parse_share, sum_problem
-from tidegate_server.domain.flags import unknown
+from tidegate_server.domain.checks import unknown
 from tidegate_server.errors import ConfigurationError, InvalidField
 
 flag_app = typer.Typer(help="Create, read and change flags.", no_args_is_help=True)
+flag_app.command()(apply)
+flag_app.command()(kill)
+flag_app.command()(revive)
 
 _PAGE = 1_000
 
 
-class FlagOutput(StrEnum):
-    """How a flag is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-@flag_app.command()
-def apply(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The flag file.")],
-) -> None:
-    """Create the flag that a file describes, or change it to what the file says."""
-    flag_file = read_flag_file(file)
-    try:
-        with connect(common(context).server) as stubs:
-            current = _find(stubs, flag_file.flag.key)
-            report = _create(stubs, flag_file) if current is None else ""
-            print_text(report or _update(stubs, flag_file, current or flag_pb2.Flag()))
-    except CallRefused as error:
-        if error.code is grpc.StatusCode.INVALID_ARGUMENT:
-            raise ConfigurationError(f"{file}: {error}") from error
-        raise
-
-
 @flag_app.command("get")
-def get_flag(
+def show(
     context: typer.Context,
     key: FlagKeyArgument,
     output: Annotated[
-        FlagOutput, typer.Option(help="yaml is a file that `flag apply` reads.")
-    ] = FlagOutput.TABLE,
+        Output, typer.Option(help="yaml is a file that `flag apply` reads.")
+    ] = Output.TABLE,
 ) -> None:
     """Show one flag."""
     with connect(common(context).server) as stubs:
-        flag = _get(stubs, key)
-    if output is FlagOutput.YAML:
+        flag = get_flag(stubs, key)
+    if output is Output.YAML:
         print_text(format_flag_file(flag))
-    elif output is FlagOutput.JSON:
+    elif output is Output.JSON:
         print_text(
             json_format.MessageToJson(flag, preserving_proto_field_name=True, ensure_ascii=False)
         )
@@ -121,7 +91,7 @@ def split(
     """Change the share of units that each variant gets; variants not named get nothing."""
     wanted = _parse_shares(shares)
     with connect(common(context).server) as stubs:
-        flag = _get(stubs, key)
+        flag = get_flag(stubs, key)
         message = _checked_split(flag, wanted)
         if preview:
             request = flag_service_pb2.PreviewSplitRequest(key=key, split=message)
@@ -144,11 +114,11 @@ def split(
 def delete(
     context: typer.Context,
     key: FlagKeyArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Delete a flag: applications then get their own defaults."""
     with connect(common(context).server) as stubs:
-        flag = _get(stubs, key)
+        flag = get_flag(stubs, key)
         if not yes:
             _confirm(flag)
         request = flag_service_pb2.DeleteFlagRequest(key=key, revision=flag.revision)
@@ -164,63 +134,6 @@ def _confirm(flag: flag_pb2.Flag) -> None:
     question = f"Delete flag {flag.key} ({show_split(flag.split)})?"
     if not typer.confirm(question):
         raise typer.Exit(1)
-
-
-def _get(stubs: Stubs, key: str) -> flag_pb2.Flag:
-    request = flag_service_pb2.GetFlagRequest(key=key)
-    return stubs.flags.GetFlag(request, timeout=CALL_SECONDS).flag
-
-
-def _find(stubs: Stubs, key: str) -> flag_pb2.Flag | None:
-    try:
-        return _get(stubs, key)
-    except grpc.RpcError as error:
-        if status_of(error)[0] is grpc.StatusCode.NOT_FOUND:
-            return None
-        raise
-
-
-def _create(stubs: Stubs, flag_file: FlagFile) -> str:
-    request = flag_service_pb2.CreateFlagRequest(flag=flag_file.flag)
-    flag = stubs.flags.CreateFlag(request, timeout=CALL_SECONDS).flag
-    return f"created flag {flag.key} at revision {flag.revision}: {show_split(flag.split)}"
-
-
-def _update(stubs: Stubs, flag_file: FlagFile, current: flag_pb2.Flag) -> str:
-    _check_immutable(flag_file, current)
-    wanted = flag_file.flag
-    lines = flag_diff.changes(current, wanted)
-    if not lines:
-        return f"flag {wanted.key} is unchanged at revision {current.revision}"
-    draft = flag_pb2.Flag()
-    draft.CopyFrom(wanted)
-    draft.revision = current.revision
-    request = flag_service_pb2.UpdateFlagRequest(flag=draft)
-    flag = stubs.flags.UpdateFlag(request, timeout=CALL_SECONDS).flag
-    return "\n".join(
-        [
-            f"changed flag {flag.key} at revision {flag.revision}:",
-            *(f"  {line}" for line in lines),
-            show_moves(flag_diff.moves(current, flag), verb="move"),
-        ]
-    )
-
-
-def _check_immutable(flag_file: FlagFile, current: flag_pb2.Flag) -> None:
-    """Refuse here, with its place in the file, what the server would refuse."""
-    wanted = flag_file.flag
-    if wanted.salt and wanted.salt != current.salt:
-        raise flag_file.error(
-            ("salt",), f"is immutable and stays {current.salt!r}: make a new flag"
-        )
-    values = {variant.key: variant.value for variant in current.variants}
-    for variant in wanted.variants:
-        if variant.key in values and variant.value != values[variant.key]:
-            raise flag_file.error(
-                ("variants", variant.key),
-                "is immutable, and its value would change: give the new value a variant of its "
-                "own, and move the split to it",
-            )
 
 
 def _parse_shares(arguments: Sequence[str]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What the options before the command say, and options that several commands share."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,16 @@ def common(context: typer.Context) -> Common:
     return found
 
 
+class Output(StrEnum):
+    """How a flag or a segment is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
 FlagKeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Key of the flag.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ListenOption = Annotated[
     str | None,
     typer.Option(

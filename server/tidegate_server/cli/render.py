@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from tidegate.v1 import flag_pb2, flag_service_pb2
 from tidegate_server.cli.flag_messages import to_plain
-from tidegate_server.domain.flags import percent
+from tidegate_server.domain.checks import percent
 
 _WIDTH_WITHOUT_TERMINAL = 200
 
@@ -51,9 +52,27 @@ def show_flag(flag: flag_pb2.Flag) -> RenderableType:
     head.add_row("revision", f"{flag.revision} (phase {flag.phase})")
     if flag.killed:
         head.add_row("killed", Text("yes: everyone is given the default", style="bold red"))
+    for name, text in _placement(plain).items():
+        head.add_row(name, Text(text))
     if flag.salt != flag.key:
         head.add_row("salt", Text(flag.salt))
     return Group(head, _variants(flag, plain["variants"]), *_details(plain))
+
+
+def _placement(plain: dict[str, Any]) -> dict[str, str]:
+    """Say which units can take part at all."""
+    lines = {
+        "enrolment": f"{plain['enrolment']} of the units" if "enrolment" in plain else "",
+        "unit": f"the attribute {plain['unit']!r}" if "unit" in plain else "",
+        "holdout": "ignored: held-out units take part" if "ignore_holdout" in plain else "",
+        "prerequisites": " and ".join(
+            f"{each['flag']} gives {' or '.join(each['in'])}"
+            for each in plain.get("prerequisites", [])
+        ),
+    }
+    if "layer" in plain:
+        lines["layer"] = f"{plain['layer']['share']} of {plain['layer']['name']}"
+    return {name: text for name, text in lines.items() if text}
 
 
 def _variants(flag: flag_pb2.Flag, values: dict[str, object]) -> Table:
@@ -65,14 +84,14 @@ def _variants(flag: flag_pb2.Flag, values: dict[str, object]) -> Table:
     return table
 
 
-def _details(plain: dict[str, object]) -> list[RenderableType]:
+def _details(plain: dict[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     rules = plain.get("rules")
     if isinstance(rules, list):
         table = new_table("rule", "when", "serves")
         for rule in rules:
             when = " and ".join(map(_json, rule["when"]))
-            table.add_row(Text(rule["name"]), Text(when), Text(rule["serve"]))
+            table.add_row(Text(rule["name"]), Text(when), Text(_served(rule)))
         parts.append(table)
     overrides = plain.get("overrides")
     if isinstance(overrides, dict):
@@ -87,6 +106,11 @@ def _details(plain: dict[str, object]) -> list[RenderableType]:
             table.add_row(Text(outcome), Text(metric["direction"]))
         parts.append(table)
     return parts
+
+
+def _served(rule: dict[str, Any]) -> str:
+    split = rule.get("split", {})
+    return rule.get("serve") or ", ".join(f"{key} {share}" for key, share in split.items())
 
 
 def show_flags(flags: Sequence[flag_pb2.Flag]) -> RenderableType:

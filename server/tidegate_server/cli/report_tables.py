@@ -7,7 +7,7 @@ from rich.text import Text
 
 from tidegate.v1 import flag_pb2, report_service_pb2
 from tidegate_server.cli.render import new_table
-from tidegate_server.domain.flags import percent
+from tidegate_server.domain.checks import percent
 
 ERROR = "error"
 """The outcome that is 0 or 1, whose mean is a rate."""
@@ -58,7 +58,7 @@ def show_variants(report: report_service_pb2.Report) -> RenderableType:
         table.add_row(
             Text(variant.variant),
             percent(variant.share_ppm),
-            f"{abs(variant.units):,.0f}",
+            f"{variant.units:,.0f}" if variant.HasField("units") else "too many",
             f"{variant.exposures:,}",
             f"{variant.dropped_events:,}",
             number(max(rates)) if rates else NOTHING,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from tidegate.model import PPM
-from tidegate_server.domain.flags import percent
+from tidegate_server.domain.checks import percent
 
 _NUMBER = re.compile(r"\s*\+?([0-9]{1,20}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})\s*%?\s*")
 _PPM_PER_PERCENT = PPM // 100

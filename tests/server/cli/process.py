@@ -51,7 +51,14 @@ class UpProcess:
     def stop(self, number: int = signal.SIGTERM) -> str:
         """Send a signal and return what was printed until the end."""
         self.process.send_signal(number)
-        return self.process.communicate(timeout=30)[0]
+        return self.rest()
+
+    def rest(self) -> str:
+        """Return what is printed until it ends by itself, which it must soon."""
+        try:
+            return self.process.communicate(timeout=60)[0]
+        finally:
+            self.process.kill()
 
 
 def command(*words: str) -> list[str]:

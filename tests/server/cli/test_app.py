@@ -14,7 +14,17 @@ def test_the_version_is_printed(cli: Cli) -> None:
 def test_help_names_the_commands(cli: Cli) -> None:
     code, out, _ = cli("--help")
     assert code == 0
-    for command in ("up", "server", "worker", "flag", "report", "demo"):
+    for command in (
+        "up",
+        "server",
+        "worker",
+        "flag",
+        "segment",
+        "holdout",
+        "explain",
+        "report",
+        "demo",
+    ):
         assert command in out
 
 

@@ -23,7 +23,7 @@ def serving(code: grpc.StatusCode | None = None, details: str = "") -> Iterator[
 
     server = grpc.server(ThreadPoolExecutor(1))
     if code is not None:
-        method: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(refuse)
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(refuse)
         service = grpc.method_handlers_generic_handler(
             "tidegate.v1.FlagService", {"ListFlags": method}
         )

@@ -76,6 +76,28 @@ def test_apply_that_moves_nobody_says_so(tidegate: Cli, file: Path, key: str) ->
     assert out.splitlines()[1:] == ["  + description: for chats", "no unit moves"]
 
 
+def test_apply_that_changes_who_takes_part_says_so(tidegate: Cli, file: Path, key: str) -> None:
+    tidegate("flag", "apply", str(file))
+    file.write_text("enrolment: 50%\n" + FLAG.format(key=key))
+    _, out, _ = tidegate("flag", "apply", str(file))
+    assert out.splitlines()[1:] == [
+        "  + enrolment: 50%",
+        "the split moves no unit, but who takes part has changed: another phase begins",
+    ]
+
+
+def test_a_file_that_is_silent_does_not_revive_a_killed_flag(
+    tidegate: Cli, file: Path, key: str
+) -> None:
+    tidegate("flag", "apply", str(file))
+    tidegate("flag", "kill", key)
+    _, out, _ = tidegate("flag", "apply", str(file))
+    assert out.startswith(f"flag {key} is unchanged and killed at revision ")
+    file.write_text("killed: false\n" + FLAG.format(key=key))
+    _, out, _ = tidegate("flag", "apply", str(file))
+    assert out.splitlines()[1:] == ["  ~ killed: true → false", "no unit moves"]
+
+
 def test_a_changed_value_is_refused_with_its_place(tidegate: Cli, file: Path, key: str) -> None:
     tidegate("flag", "apply", str(file))
     file.write_text(FLAG.format(key=key).replace("large", "larger"))
@@ -95,11 +117,40 @@ def test_a_changed_salt_is_refused_with_its_place(tidegate: Cli, file: Path, key
     assert err == (f"error: {file}:1:7: salt: is immutable and stays {key!r}: make a new flag\n")
 
 
-def test_what_only_the_server_refuses_names_the_file(tidegate: Cli, file: Path, key: str) -> None:
+def test_what_only_the_server_refuses_has_its_place(tidegate: Cli, file: Path, key: str) -> None:
     file.write_text(FLAG.format(key=key).replace("large", "x" * 70_000))
     code, _, err = tidegate("flag", "apply", str(file))
     assert code == 1
-    assert err.startswith(f"error: {file}: variants[1].value: is 70,")
+    assert err.startswith(f"error: {file}:5:7: variants.v2: is 70,")
+
+
+def test_a_flag_and_a_segment_that_do_not_exist_are_named_in_the_file(
+    tidegate: Cli, file: Path, key: str
+) -> None:
+    text = FLAG.format(key=key)
+    file.write_text(text + "prerequisites: [{flag: none-of-these, in: v1}]\n")
+    code, _, err = tidegate("flag", "apply", str(file))
+    assert code == 1
+    assert err.startswith(
+        f"error: {file}:9:24: prerequisites[0].flag: flag 'none-of-these' is not known; "
+    )
+    file.write_text(text.replace("{attribute: team, in: [eval]}", "{segment: none-of-these}"))
+    code, _, err = tidegate("flag", "apply", str(file))
+    assert code == 1
+    assert err.startswith(
+        f"error: {file}:8:36: rules[0].when[0].segment[0]: segment 'none-of-these'"
+    )
+
+
+def test_a_layer_without_room_is_named_in_the_file(tidegate: Cli, file: Path, key: str) -> None:
+    layer = f"layer: {{name: {key}, share: 60%}}\n"
+    file.write_text(FLAG.format(key=key) + layer)
+    tidegate("flag", "apply", str(file))
+    file.write_text(FLAG.format(key=f"{key}-2") + layer)
+    code, _, err = tidegate("flag", "apply", str(file))
+    assert code == 1
+    assert "layer.share: 60 % does not fit into layer" in err
+    assert f"of which 40 % is free ('{key}' holds 60 %): give at most 40 %" in err
 
 
 def test_a_wrong_file_is_refused_without_a_server(cli: Cli, tmp_path: Path) -> None:
@@ -125,6 +176,8 @@ def test_what_get_prints_as_yaml_apply_reads(tidegate: Cli, file: Path, key: str
 def test_get_shows_a_flag(tidegate: Cli, file: Path, key: str) -> None:
     file.write_text(
         "description: for chats\nkilled: true\nsalt: s1\noverrides: {anna: v2}\n"
+        "enrolment: 12.5%\nunit: account\nignore_holdout: true\n"
+        f"layer: {{name: {key}, share: 30%}}\n"
         "metrics: {tokens: {direction: lower}}\n" + FLAG.format(key=key)
     )
     tidegate("flag", "apply", str(file))
@@ -134,6 +187,8 @@ def test_get_shows_a_flag(tidegate: Cli, file: Path, key: str) -> None:
         assert part in out
     assert "v1 (default)" in out
     assert "tokens" in out
+    for part in ("12.5% of the units", "'account'", "held-out units take part", f"30% of {key}"):
+        assert part in out
 
 
 def test_get_prints_json(tidegate: Cli, file: Path, key: str) -> None:
@@ -145,6 +200,20 @@ def test_get_prints_json(tidegate: Cli, file: Path, key: str) -> None:
         {"variant": "v2", "share_ppm": 50_000},
     ]
     assert int(flag["phase"]) >= 1
+
+
+def test_a_rules_own_split_is_changed_and_shown(tidegate: Cli, file: Path, key: str) -> None:
+    text = FLAG.format(key=key)
+    file.write_text(text.replace("serve: v2", "split: {v1: 50%, v2: 50%}"))
+    tidegate("flag", "apply", str(file))
+    file.write_text(text.replace("serve: v2", "split: {v1: 10%, v2: 90%}"))
+    _, out, _ = tidegate("flag", "apply", str(file))
+    assert out.splitlines()[1:3] == [
+        "  ~ rules.staff.split.v1: 50% → 10%",
+        "  ~ rules.staff.split.v2: 50% → 90%",
+    ]
+    _, out, _ = tidegate("flag", "get", key)
+    assert "v1 10%, v2 90%" in out
 
 
 def test_list_shows_all_flags(tidegate: Cli, file: Path, key: str) -> None:

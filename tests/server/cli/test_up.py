@@ -87,7 +87,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
 
 def test_a_second_one_in_the_same_directory_is_refused(running: UpProcess) -> None:
     second = UpProcess(running.data_dir)
-    said = second.process.communicate(timeout=30)[0]
+    said = second.rest()
     assert second.process.returncode == 1
     assert said == (
         "error: --data-dir (TIDEGATE_DATA_DIR): another `tidegate up` "
@@ -107,21 +107,23 @@ def test_with_a_store_of_its_own_it_starts_none(running: UpProcess, tmp_path: Pa
 def test_a_single_role_uses_the_store_of_a_running_up(running: UpProcess, role: str) -> None:
     environment = {**WITHOUT_SETTINGS, "TIDEGATE_DATA_DIR": str(running.data_dir)}
     environment |= {"TIDEGATE_LISTEN": "127.0.0.1:0", "TIDEGATE_LOG_FORMAT": "json"}
-    with subprocess.Popen(
-        command(role), env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    process = subprocess.Popen(command(role), env=environment, stderr=subprocess.PIPE, text=True)
+    try:
         assert process.stderr is not None
         assert json.loads(process.stderr.readline())["event"] == f"{role}_started"
         process.terminate()
-        assert f"{role}_stopped" in process.stderr.read()
-    assert process.returncode == 0
+        assert f"{role}_stopped" in process.communicate(timeout=30)[1]
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_taken_port_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         up = UpProcess(tmp_path, "--listen", address)
-        said = up.process.communicate(timeout=30)[0]
+        said = up.rest()
     assert up.process.returncode == 1
     assert said == (
         f"error: --listen (TIDEGATE_LISTEN): cannot listen on {address}: another program listens "
@@ -134,7 +136,7 @@ def test_a_role_that_does_not_start_ends_it_with_its_log(tmp_path: Path) -> None
     manifest = tmp_path / "valkey" / "appendonlydir" / "appendonly.aof.manifest"
     manifest.write_text("not a manifest\n")
     up = UpProcess(tmp_path)
-    said = up.process.communicate(timeout=60)[0]
+    said = up.rest()
     assert up.process.returncode == 1
     assert "error: the store ended 3 times before it answered (exit code 1); the end of" in said
     assert "Traceback" not in said

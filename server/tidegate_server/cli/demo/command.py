@@ -79,10 +79,12 @@ def _roll_out(
 ) -> tuple[Ledger, report_service_pb2.Report]:
     """Run the whole rollout; return both accounts of it."""
     admin = Admin(address)
-    admin.apply(program / "flag.yaml")
+    with stack.explained():
+        admin.apply(program / "flag.yaml")
     result = folder / "ledger.json"
     console.print("training two versions of the model, and starting the application")
     with (
+        stack.explained(),
         start_application(program, folder, address, rate=rate, ledger=result) as application,
         connect(address) as stubs,
     ):

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate_server.cli.connection import CallRefused, ServerUnreachable
+from tidegate_server.cli.data_dir import log_file
 from tidegate_server.errors import TidegateServerError
 from tidegate_server.settings import PREFIX
 from tidegate_server.supervisor.role import cause_of, log_tail
@@ -63,7 +65,7 @@ class Stack:
 
     def __init__(self, running: Running, data_dir: Path) -> None:
         self.running = running
-        self._roles = data_dir / "roles.json"
+        self._data_dir = data_dir
 
     @property
     def pid(self) -> int:
@@ -85,9 +87,22 @@ class Stack:
             time.sleep(_POLL_SECONDS)
         raise self.running.failure(f"was not ready after {_START_SECONDS:.0f} s")
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add the end of the server's log to what the server refuses in the block.
+
+        Raises:
+            ProcessFailed: a call failed.
+        """
+        try:
+            yield
+        except (CallRefused, ServerUnreachable) as error:
+            log = log_file(self._data_dir, "server")
+            raise ProcessFailed(f"{error}; the end of {log}:\n{log_tail(log)}") from error
+
     def _state(self) -> Mapping[str, object]:
         try:
-            state = json.loads(self._roles.read_text())
+            state = json.loads((self._data_dir / "roles.json").read_text())
         except FileNotFoundError:
             return {}
         return state if isinstance(state, dict) else {}
