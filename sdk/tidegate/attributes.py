@@ -9,6 +9,9 @@ from tidegate.patterns import Pattern, PatternError
 
 Attributes: TypeAlias = Mapping[str, Any]
 
+EXACT = 1 << 53
+"""Whole numbers up to this size are exact as floats."""
+
 LONGEST_INTEGER = 4_096
 """Bits of an integer that may stand for a unit; a longer one has more digits than an id may."""
 
@@ -57,10 +60,13 @@ def read_date(value: object) -> datetime | None:
 def randomised_unit(attribute: str, unit_id: object, attributes: Attributes | None) -> object:
     """Return what a flag whose `unit_attribute` is `attribute` randomises in place of `unit_id`.
 
-    It is the attribute where that is a string that is not empty, or an integer, in its decimal
-    form; otherwise `unit_id`. May be no valid id of a unit.
+    It is the attribute where that is a string that is not empty, or a whole number, in its decimal
+    form (5.0 is 5, as it is in JSON); otherwise, and for a flag without one (""), `unit_id`. May be
+    no valid id of a unit.
     """
-    value = plain_value(attributes.get(attribute)) if attributes else None
+    value = plain_value(attributes.get(attribute)) if attribute and attributes else None
+    if type(value) is float and value.is_integer() and abs(value) <= EXACT:
+        value = int(value)
     if type(value) is int:
         return str(value) if value.bit_length() <= LONGEST_INTEGER else ""
     return value if type(value) is str and value else unit_id

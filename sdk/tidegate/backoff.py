@@ -9,7 +9,7 @@ class Backoff:
     """Pauses that double from `first` to `longest` (seconds, above 0), each jittered."""
 
     first: float = 0.25
-    longest: float = 10.0
+    longest: float = 3.0
 
     def pause(self, failures: int) -> float:
         """Return the seconds to wait after `failures` (>= 1) failures in a row.

@@ -13,7 +13,7 @@ from tidegate.bucketing import boundary, splitter
 from tidegate.given import Chooser, Given, always, nothing
 from tidegate.model import PPM, Flag, Operator, Reason, Rule, RuleSplit, VariantKey
 from tidegate.read_only import freeze
-from tidegate.targeting import FindSegment, Matcher, compile_clauses, no_segments
+from tidegate.targeting import FindSegment, Matcher, compile_clauses
 
 Met: TypeAlias = Callable[[object, Attributes | None], bool]
 """From a unit's id and attributes to whether the flag's prerequisites are met."""
@@ -38,9 +38,9 @@ class Around:
     holdout_ppm: share of units in the global holdout, in [0, PPM].
     """
 
-    find_segment: FindSegment = no_segments
-    met: Met | None = None
-    holdout_ppm: int = 0
+    find_segment: FindSegment
+    met: Met | None
+    holdout_ppm: int
 
 
 def compile_flag(flag: Flag, around: Around) -> Chooser:

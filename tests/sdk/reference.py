@@ -3,6 +3,7 @@
 Clauses and segments are the SDK's own: they have tests of their own.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,8 @@ def by_rules(snapshot: Snapshot, flag: Flag, unit: str, attributes: Mapping[str,
 
 def unit_of(flag: Flag, unit_id: Any, attributes: Mapping[str, Any]) -> Any:
     value = attributes.get(flag.unit_attribute) if flag.unit_attribute else None
+    if isinstance(value, float) and abs(value) <= 2**53 and value == math.floor(value):
+        return str(math.floor(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 10**1_000 else ""
     return value if isinstance(value, str) and value else unit_id

@@ -32,13 +32,20 @@ NAMES = ("team", "age", "account", "")
 variants = st.sampled_from([V1, V2, V3])
 unit_ids = st.sampled_from(UNITS) | st.text(max_size=8)
 texts = st.sampled_from(["eval", "1.2.3", "2.0", "2026-03-01", "2026-03-01T12:00:00Z", *UNITS])
-clause_values = texts | st.integers() | st.floats(allow_nan=False) | st.booleans() | st.text()
+clause_values = (
+    texts
+    | st.integers(-(1 << 53), 1 << 53)
+    | st.floats(allow_nan=False)
+    | st.booleans()
+    | st.text()
+)
 shares = st.sampled_from([0, 1, PPM // 2, PPM - 1, PPM])
 
 anything = st.recursive(
     st.one_of(
         st.none(),
         clause_values,
+        st.integers(),
         st.floats(),
         st.binary(max_size=3),
         st.datetimes(),

@@ -56,7 +56,10 @@ def test_what_cannot_be_read_is_none() -> None:
         ({"account": Level.HIGH}, "3"),
         ({"account": 0}, "0"),
         ({"account": False}, "user-1"),
-        ({"account": 1.0}, "user-1"),
+        ({"account": 5.0}, "5"),
+        ({"account": 5.5}, "user-1"),
+        ({"account": 1e300}, "user-1"),
+        ({"account": float("nan")}, "user-1"),
         ({"account": ""}, "user-1"),
         ({"account": 10**5_000}, ""),
     ],
@@ -66,3 +69,7 @@ def test_the_unit_that_is_randomised(attributes: dict[str, Any] | None, unit: st
     found = randomised_unit("account", "user-1", attributes)
     assert found == unit
     assert type(found) is str
+
+
+def test_without_a_name_no_attribute_is_randomised() -> None:
+    assert randomised_unit("", "user-1", {"": "acme"}) == "user-1"

@@ -194,7 +194,9 @@ def test_a_missing_attribute_never_matches(
     assert holds(operator, ("x", 1, True), attribute, negate=negate) is False
 
 
-@pytest.mark.parametrize("attribute", ["", 0, False, [], object()], ids=["text", "0", "False", "list", "object"])
+@pytest.mark.parametrize(
+    "attribute", ["", 0, False, [], object()], ids=["text", "0", "False", "list", "object"]
+)
 def test_exists_asks_for_presence_alone(attribute: object) -> None:
     assert holds(Operator.EXISTS, (), attribute) is True
     assert holds(Operator.EXISTS, (), attribute, negate=True) is False

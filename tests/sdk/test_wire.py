@@ -3,9 +3,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.sdk import strategies
 from tests.sdk.flags import (
     V1,
     V2,
@@ -42,6 +43,7 @@ from tidegate.model import (
     Segment,
     SegmentChange,
     SegmentKey,
+    Snapshot,
     SplitShare,
     Variant,
     VariantKey,
@@ -301,6 +303,35 @@ def test_an_operator_of_a_newer_server_never_matches(negate: bool) -> None:
     compiled = CompiledSnapshot(make_snapshot()).apply(change)
     for attributes in ({"a": "x"}, {"a": "y"}, {}):
         assert compiled.evaluate("chat-model", "user-1", attributes).reason is Reason.SPLIT
+
+
+FLAG_FIELDS = [field.name for field in flag_pb2.Flag.DESCRIPTOR.fields]
+
+
+@settings(deadline=None)
+@given(
+    strategies.snapshots(),
+    st.lists(st.sampled_from(FLAG_FIELDS), max_size=4),
+    st.lists(st.integers(-(1 << 31), (1 << 31) - 1), max_size=4),
+    strategies.attributes,
+)
+def test_what_a_newer_server_says_otherwise_never_raises(
+    snapshot: Snapshot,
+    cleared: list[str],
+    numbers: list[int],
+    attributes: dict[str, Any] | None,
+) -> None:
+    message = wire.snapshot_to_message(snapshot)
+    clauses = [clause for flag in message.flags for rule in flag.rules for clause in rule.clauses]
+    for clause, number in zip(clauses, numbers, strict=False):
+        clause.operator = number  # type: ignore[assignment]
+    for flag, field in zip(message.flags, cleared, strict=False):
+        flag.ClearField(field)  # type: ignore[arg-type]
+    read = wire.snapshot_from_message(message, lambda _: None)
+    compiled = CompiledSnapshot(read)
+    for key in snapshot.flags:
+        found = compiled.evaluate(key, "user-1", attributes)
+        assert (found.reason is Reason.FLAG_NOT_FOUND) is (key not in read.flags)
 
 
 def test_a_direction_of_a_newer_server_is_unknown() -> None:

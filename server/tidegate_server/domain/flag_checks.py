@@ -1,6 +1,7 @@
 """What a flag may say, by itself and beside the other flags and the segments."""
 
 import json
+import re
 from collections.abc import Collection, Sequence
 
 from tidegate.model import Flag, Rule, RuleSplit, SegmentKey, Snapshot, VariantKey
@@ -21,6 +22,10 @@ VALUE_LIMIT = 64 * 1024
 """Most bytes of a variant's value, as JSON."""
 
 
+RESERVED_SALT = re.compile(r"holdout|(layer|enrolment):.*", re.DOTALL)
+"""Salts of the other hashes of a unit."""
+
+
 def check(flag: Flag, snapshot: Snapshot) -> None:
     """Check everything that a flag says, but for the room in its layer.
 
@@ -29,6 +34,12 @@ def check(flag: Flag, snapshot: Snapshot) -> None:
     """
     check_key("key", flag.key)
     check_length("salt", flag.salt, 1, 100)
+    if RESERVED_SALT.fullmatch(flag.salt):
+        raise InvalidField(
+            "salt",
+            f"{flag.salt!r} is what the holdout, layers or enrolment hash with, so that the split "
+            "would depend on them: give another salt",
+        )
     check_length("description", flag.description, 0, 2_000)
     check_length("unit_attribute", flag.unit_attribute, 0, 100)
     check_share("enrolment_ppm", flag.enrolment_ppm)

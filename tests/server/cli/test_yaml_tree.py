@@ -93,8 +93,10 @@ def test_aliases_are_followed() -> None:
         ),
         (
             "a: 1\n---\nb: 2",
-            "2:1 : is not valid YAML: but found another document; "
-            "one file describes one flag or segment",
+            (
+                "2:1 : is not valid YAML: but found another document; "
+                "one file describes one flag or segment"
+            ),
         ),
         (
             "a: *x",
