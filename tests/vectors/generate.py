@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from tests.vectors import flags
+from tests.vectors import features, flags
 from tidegate import wire
 from tidegate.bucketing import LONGEST_UNIT_ID, bucket, unit_hash
 from tidegate.evaluation import CompiledSnapshot
@@ -80,6 +80,7 @@ def render() -> dict[str, str]:
             "sequences": [sequence_vector(*item) for item in (*SEQUENCES.items(), random_splits())],
         },
         "evaluation.json": evaluation_vectors(),
+        "features.json": feature_vectors(),
     }
     return {
         name: json.dumps(content, indent=1, sort_keys=True) + "\n"
@@ -153,17 +154,33 @@ def evaluation_vectors() -> dict[str, Any]:
             json_format.MessageToDict(wire.flag_to_message(flag), preserving_proto_field_name=True)
             for flag in flags.FLAGS
         ],
-        "cases": [
-            {
-                "flag_key": key,
-                "unit_id": unit_id,
-                "attributes": attributes,
-                "variant": (given := compiled.evaluate(key, unit_id, attributes)).variant,
-                "reason": given.reason.value,
-                "rule": given.rule,
-            }
-            for key, unit_id, attributes in flags.cases()
-        ],
+        "cases": [case_vector(compiled, *case) for case in flags.cases()],
+    }
+
+
+def feature_vectors() -> dict[str, Any]:
+    """Return a snapshot with segments and a holdout, and what units are given by its flags."""
+    compiled = CompiledSnapshot(features.SNAPSHOT)
+    return {
+        "snapshot": json_format.MessageToDict(
+            wire.snapshot_to_message(features.SNAPSHOT), preserving_proto_field_name=True
+        ),
+        "cases": [case_vector(compiled, *case) for case in features.cases()],
+    }
+
+
+def case_vector(
+    compiled: CompiledSnapshot, key: str, unit_id: str, attributes: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what one unit is given."""
+    given = compiled.evaluate(key, unit_id, attributes)
+    return {
+        "flag_key": key,
+        "unit_id": unit_id,
+        "attributes": attributes,
+        "variant": given.variant,
+        "reason": given.reason.value,
+        "rule": given.rule,
     }
 
 
