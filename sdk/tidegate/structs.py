@@ -56,7 +56,8 @@ def value_from_json(value: object, path: str) -> struct_pb2.Value:
 
 def json_from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
     """Return a Struct as a JSON object."""
-    return {key: json_from_value(value) for key, value in struct.fields.items()}
+    fields = struct.fields  # whose items() would be an iterator in Python, at twice the time
+    return {key: json_from_value(fields[key]) for key in fields}
 
 
 def json_from_value(value: struct_pb2.Value) -> Any:
