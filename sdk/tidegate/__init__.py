@@ -2,6 +2,9 @@
 
 from importlib.metadata import version
 
+from tidegate import grpc_start  # noqa: F401 - before anything else imports gRPC
+
+# isort: split
 from tidegate.assignment import Assignment
 from tidegate.client import Client, Stats
 from tidegate.config_stream import State

@@ -1,67 +1,76 @@
 """The client: local assignment, and events in the background."""
 
+import asyncio
 import atexit
 import logging
 import os
-import re
-import threading
-from collections.abc import Collection, Mapping
+import weakref
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import grpc
-
-from tidegate import config_stream
 from tidegate.assignment import Assignment
 from tidegate.attributes import randomised_unit
 from tidegate.bucketing import plain_unit_id
-from tidegate.config_stream import ConfigStream, State
+from tidegate.changes import FlagsChanged
+from tidegate.config_stream import State
 from tidegate.errors import ConfigurationError
 from tidegate.evaluation import NO_PHASE, CompiledSnapshot, Given
-from tidegate.event_queue import EventQueue, QueueOptions
+from tidegate.event_queue import QueueOptions
 from tidegate.explanation import Explanation, explain
+from tidegate.link import Link
 from tidegate.log_limit import LogLimit
 from tidegate.model import FlagKey, Reason, VariantKey
+from tidegate.options import (
+    checked_address,
+    checked_int,
+    checked_name,
+    checked_path,
+    checked_seconds,
+)
 from tidegate.recorder import Recorder, shown
 from tidegate.sessions import Sessions
+from tidegate.snapshot_file import bootstrap_snapshot
+from tidegate.spool import SUPPORTED, Spool
 
 log = logging.getLogger("tidegate")
-
-ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
-
-CHANNEL_OPTIONS = (
-    *config_stream.CHANNEL_OPTIONS,
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
     """Numbers of events, exposures and outcomes together, since the client was made.
 
-    `queued`: waiting or under way now. `acknowledged`: stored by the server. `dropped`: lost, to a
-    full queue, a final refusal by the server, or an end without a server. `refused`: outcomes that
-    could not be recorded, because of their name, their value, or an assignment without a variant.
+    `queued`: waiting or under way now. `spooled`: waiting on disk. `acknowledged`: stored by the
+    server. `dropped`: lost, to a full queue, a final refusal by the server, or an end without a
+    server. `refused`: outcomes that could not be recorded, because of their name, their value, or
+    an assignment without a variant.
     """
 
     queued: int
     acknowledged: int
     dropped: int
     refused: int
+    spooled: int = 0
+
+
+class _Current(Protocol):
+    """Where `assign` finds the best snapshot known."""
+
+    @property
+    def compiled(self) -> CompiledSnapshot: ...
 
 
 class Client:
     """Assigns units to variants in process, and reports what became of it.
 
-    Make one for a process and share it between threads. The constructor returns at once and does no
-    I/O; two daemon threads do the rest. `assign` and `track` never raise, wait or do I/O.
+    Make one for a process and share it between threads. The constructor returns at once, and does
+    no I/O but to read the files it is given; two daemon threads do the rest. `assign` and `track`
+    never raise, wait or do I/O.
+
+    In a process that was forked, the client goes on from the parent's last snapshot and connects by
+    itself with its first assignment or event. Events that the parent had queued are sent by the
+    parent; pins of sessions and known exposures are kept; the counts of `stats` begin at 0.
     """
 
     def __init__(
@@ -75,6 +84,11 @@ class Client:
         batch_size: int = 500,
         flush_interval: float = 1.0,
         session_ttl: float = 3_600.0,
+        snapshot_file: str | os.PathLike[str] | None = None,
+        bootstrap: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        offline: bool = False,
+        spool_dir: str | os.PathLike[str] | None = None,
+        spool_size: int = 100_000_000,
     ) -> None:
         """Begin to connect.
 
@@ -89,29 +103,43 @@ class Client:
             flush_interval: longest time an event waits for others, in seconds: 0.01 to 60.
             session_ttl: how long a pinned session is remembered after its last use, in seconds:
                 1 to 86,400. See `assign`.
+            snapshot_file: where the last good snapshot is kept for the next start: assignments are
+                made from it, in State.STALE, until the server answers. One file for an environment;
+                processes may share it.
+            bootstrap: what to assign from, in State.STALE, until the server answers, where there is
+                no snapshot file: a FlagSnapshot in protobuf's JSON form, or the path of one.
+            offline: do without a server: assign from the files, count all events as dropped.
+            spool_dir: directory for events while the server is away; without, they wait in memory,
+                and are lost with the process. Processes may share it: what one leaves behind the
+                next one sends. Not on Windows.
+            spool_size: most bytes of this process in spool_dir: 1 to 1,000,000,000,000.
 
         Raises:
             ConfigurationError: an argument is wrong; an unreachable server is no error here.
         """
-        self.address = _checked_address(address)
+        self.address = "" if offline and address is None else checked_address(address)
         options = QueueOptions(
-            size=_checked_int("queue_size", queue_size, 10_000_000),
-            batch_size=_checked_int("batch_size", batch_size, 10_000),
-            flush_interval=_checked_seconds("flush_interval", flush_interval, 0.01, 60),
+            size=checked_int("queue_size", queue_size, 10_000_000),
+            batch_size=checked_int("batch_size", batch_size, 10_000),
+            flush_interval=checked_seconds("flush_interval", flush_interval, 0.01, 60),
             send_unit_ids=send_unit_ids,
         )
-        self._channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-        self._stream = ConfigStream(
-            self._channel, self.address, client_name=_checked_name(client_name)
+        self._link = Link(
+            self.address,
+            options,
+            client_name=checked_name(client_name),
+            snapshot_file=checked_path("snapshot_file", snapshot_file),
+            spool=_spool(spool_dir, checked_int("spool_size", spool_size, 10**12)),
+            offline=offline,
         )
-        self._queue = EventQueue(self._channel, options, every_tick=self._stream.check)
-        self._recorder = Recorder(self._queue.add, self._variants_of)
-        self._sessions = Sessions(_checked_seconds("session_ttl", session_ttl, 1, 86_400))
+        self._current: _Current = self._link.stream
+        self._recorder = Recorder(self._link.queue.add, self._variants_of)
+        self._sessions = Sessions(checked_seconds("session_ttl", session_ttl, 1, 86_400))
         self._exposing = record_exposures
         self._limited_log = LogLimit(log)
-        self._close_lock = threading.RLock()
-        self._stream.start()
-        self._queue.start()
+        self._link.begin_with(None if bootstrap is None else bootstrap_snapshot(bootstrap))
+        self._link.start()
+        _clients.add(self)
         atexit.register(self.close)
 
     def assign(
@@ -138,7 +166,7 @@ class Client:
             session_id: names a session of the unit: a string of 1 to 1,000 characters.
         """
         try:
-            compiled = self._stream.compiled
+            compiled = self._current.compiled
             try:
                 given = compiled.choosers[flag](unit_id, attributes)
             except KeyError:
@@ -184,29 +212,72 @@ class Client:
         Raises:
             AttributeError: `attributes` is no mapping.
         """
-        return explain(self._stream.compiled, flag, unit_id, attributes)
+        return explain(self._current.compiled, flag, unit_id, attributes)
 
     @property
     def state(self) -> State:
         """How fresh the snapshot is."""
-        return self._stream.state
+        return self._link.stream.state
+
+    @property
+    def snapshot_age(self) -> float | None:
+        """Seconds since the server was last heard; with a snapshot file, since before the start.
+
+        While the state is READY this is below the server's heartbeat interval. None: never heard.
+        """
+        return self._link.stream.age
 
     def wait_ready(self, timeout: float | None = None) -> bool:
-        """Wait until there is a snapshot; False if `timeout` (seconds) or `close` came first."""
-        return self._stream.wait_ready(timeout)
+        """Wait until there is a snapshot, be it from a file.
+
+        Returns False if `timeout` (seconds) or `close` came first. To wait for the server itself,
+        see `on_state_change`.
+        """
+        self._wake()
+        return self._link.stream.wait_ready(timeout)
+
+    async def ready(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as wait_ready
+        """Wait until there is a snapshot, as `wait_ready`, without blocking a thread."""
+        self._wake()
+        stream, loop, told = self._link.stream, asyncio.get_running_loop(), asyncio.Event()
+        unsubscribe = stream.states.add(lambda _: loop.call_soon_threadsafe(told.set))
+        try:
+            if not stream.is_settled:
+                await asyncio.wait_for(told.wait(), timeout)
+        except TimeoutError:
+            pass
+        finally:
+            unsubscribe()
+        return stream.wait_ready(0)
+
+    def on_state_change(self, callback: Callable[[State], object]) -> Callable[[], None]:
+        """Call `callback` with each new state; return what ends that.
+
+        It is called by a background thread (for CLOSED perhaps by the one that calls `close`), and
+        flags are not updated until it returns. What it raises is logged.
+        """
+        return self._link.stream.states.add(callback)
+
+    def on_change(self, callback: Callable[[FlagsChanged], object]) -> Callable[[], None]:
+        """Call `callback` after each change of flags; return what ends that. As on_state_change."""
+        return self._link.stream.changes.add(callback)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all events recorded so far; wait at most `timeout` seconds for the server's answer.
 
         Returns False if the time ran out or events were lost.
         """
-        return self._queue.flush(timeout)
+        return self._link.queue.flush(timeout)
 
     def stats(self) -> Stats:
         """Return what became of the events."""
-        counts = self._queue.counts()
+        counts = self._link.queue.counts()
         return Stats(
-            counts.queued, counts.acknowledged, counts.dropped, refused=self._recorder.refused
+            queued=counts.queued,
+            acknowledged=counts.acknowledged,
+            dropped=counts.dropped,
+            refused=self._recorder.refused,
+            spooled=counts.spooled,
         )
 
     def close(self, timeout: float = 5.0) -> None:
@@ -215,12 +286,20 @@ class Client:
         Called by itself when the interpreter ends. Assignments go on from the last snapshot; events
         are dropped and counted from now on.
         """
-        until = monotonic() + timeout
-        with self._close_lock:
-            atexit.unregister(self.close)
-            self._queue.close(timeout)
-            self._stream.close(max(0.1, until - monotonic()))
-            self._channel.close()
+        atexit.unregister(self.close)
+        self._link.close(timeout)
+
+    def _wake(self) -> None:
+        """Connect, where a fork put the client to sleep."""
+        self._link.start()
+        self._current = self._link.stream
+
+    def _after_fork(self) -> None:
+        """Fall asleep in a child process, until the first assignment or event."""
+        self._link.after_fork()
+        self._recorder.after_fork()
+        self._sessions.after_fork()
+        self._current = _Asleep(self)
 
     def __enter__(self) -> Self:
         return self
@@ -260,7 +339,7 @@ class Client:
         return unit_id, self._sessions.given(compiled.snapshot, session, unit, given)
 
     def _variants_of(self, flag_key: str) -> Collection[str] | None:
-        flag = self._stream.compiled.snapshot.flags.get(FlagKey(flag_key))
+        flag = self._current.compiled.snapshot.flags.get(FlagKey(flag_key))
         return None if flag is None else {variant.key for variant in flag.variants}
 
     def _without_variant(self, given: Given, unit_id: object, default: Any) -> Given:
@@ -280,44 +359,41 @@ class Client:
         assignment = Assignment()
         assignment.given = Given(FlagKey(flag), VariantKey(""), default, Reason.ERROR, "", NO_PHASE)
         assignment.unit_id = unit_id
-        assignment.revision = self._stream.compiled.revision
+        assignment.revision = self._current.compiled.revision
         assignment.recorder = self._recorder
         return assignment
 
 
-def _checked_address(address: object) -> str:
-    source = "address"
-    if address is None:
-        source, address = "TIDEGATE_SERVER", os.environ.get("TIDEGATE_SERVER", "")
-        if not address:
-            raise ConfigurationError(
-                'address: not given, and TIDEGATE_SERVER is not set; give "host:port", '
-                'for instance Client("127.0.0.1:7070")'
-            )
-    match = ADDRESS.fullmatch(address) if isinstance(address, str) else None
-    if match is None or not 1 <= int(match[2]) <= 65_535:
-        raise ConfigurationError(
-            f'{source}: {address!r} is not of the form "host:port"; '
-            'give a name or an IP address and a port, for instance "127.0.0.1:7070"'
-        )
-    return match[0]
+class _Asleep:
+    """Stands in for the stream in a child process; the first look at it wakes the client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def compiled(self) -> CompiledSnapshot:
+        """The best snapshot known."""
+        self._client._wake()  # noqa: SLF001 - a part of it
+        return self._client._link.stream.compiled  # noqa: SLF001
 
 
-def _checked_name(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 100:
-        raise ConfigurationError("client_name: give a string of at most 100 characters")
-    return value
+def _spool(directory: object, size: int) -> Spool | None:
+    path = checked_path("spool_dir", directory)
+    if path is not None and not SUPPORTED:
+        raise ConfigurationError("spool_dir: this system lacks the file locks it needs; leave out")
+    return None if path is None else Spool(path, size)
 
 
-def _checked_int(name: str, value: object, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise ConfigurationError(f"{name}: {value!r} is out of range: give a whole 1 to {most:,}")
-    return value
+_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 
 
-def _checked_seconds(name: str, value: object, least: float, most: float) -> float:
-    if not isinstance(value, int | float) or not least <= value <= most:
-        raise ConfigurationError(
-            f"{name}: {value!r} is out of range: give seconds, {least:g} to {most:,}"
-        )
-    return float(value)
+def _after_fork_in_child() -> None:
+    for client in list(_clients):
+        try:
+            client._after_fork()  # noqa: SLF001 - a part of it
+        except Exception:
+            log.exception("a client does not work in the child process")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

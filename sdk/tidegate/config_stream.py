@@ -3,6 +3,9 @@
 A stream begins with a snapshot; each change is applied only to the revision before it. Whatever
 else happens (an error, an end, silence, a gap) the stream is opened anew after a jittered pause
 that doubles, and until then the last snapshot stays in use.
+
+Callbacks are called by the stream's thread: the one of `states` with each new state, the one of
+`changes` after each change.
 """
 
 import logging
@@ -14,22 +17,17 @@ from enum import StrEnum
 import grpc
 
 from tidegate.backoff import Backoff
+from tidegate.changes import FlagsChanged, changed_flags
+from tidegate.channel import NoChannel, leave_to_parent
 from tidegate.errors import WireError
 from tidegate.evaluation import CompiledSnapshot
+from tidegate.listeners import Listeners
 from tidegate.log_limit import LogLimit
+from tidegate.model import Snapshot
 from tidegate.v1 import assignment_service_pb2, assignment_service_pb2_grpc
 from tidegate.wire import change_from_message, snapshot_from_message
 
 log = logging.getLogger("tidegate")
-
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),  # a snapshot has no largest size
-    # A stream is read by the thread that asks for its messages. With gRPC's default, a helper
-    # thread, grpcio 1.78 now and then leaves the reader waiting for ever, deaf to cancel(), when
-    # the stream was opened while the server stopped.
-    ("SingleThreadedUnaryStream", 1),
-)
-"""What the channel of a ConfigStream must be made with."""
 
 FIRST_HEARTBEAT_SECONDS = 10.0
 """Interval of heartbeats that is assumed until the server tells its own."""
@@ -55,37 +53,46 @@ class OutOfStep(Exception):  # noqa: N818 - a reason to begin again, not a fault
 
 
 class ConfigStream:
-    """Watches the flags of the server behind `channel`, once `start` was called.
+    """Watches the flags of the server, once `start` was called.
 
-    The channel must be made with CHANNEL_OPTIONS.
-
-    `compiled` is always the best snapshot known; it is replaced, never changed. `check` must be
-    called about once a second, from any other thread: it is what notices silence.
+    `compiled` is always the best snapshot known; it is replaced, never changed. `heard_at` is when
+    the server was last heard, by the stream's clock; None: never. `check` must be called about
+    once a second, from any other thread: it is what notices silence.
     """
 
     def __init__(
         self,
-        channel: grpc.Channel,
+        channel: Callable[[], grpc.Channel],
         address: str,
         *,
         client_name: str = "",
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`address` is for messages; `clock` tells seconds."""
+        """`channel` gives the channel, with `channel.OPTIONS`, when it is needed.
+
+        `address` is for messages; `clock` tells seconds.
+        """
         self.compiled = CompiledSnapshot.not_ready()
-        self._watch = assignment_service_pb2_grpc.AssignmentServiceStub(channel).WatchFlags
+        self.heard_at: float | None = None
+        self.states: Listeners[State] = Listeners()
+        self.changes: Listeners[FlagsChanged] = Listeners()
+        self._channel = channel
         self._request = assignment_service_pb2.WatchFlagsRequest(client_name=client_name)
         self._address = address
         self._backoff = backoff or Backoff()
         self._clock = clock
-        self._limited_log = LogLimit(log)
-
         self._state = State.CONNECTING
+        self._call: grpc.Call | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        """Set what belongs to one process: locks, the thread, and what is known of its stream."""
+        self._limited_log = LogLimit(log)
         self._has_snapshot = threading.Event()
         self._stopping = threading.Event()
         self._outage_logged = False
-        self._call: grpc.Call | None = None
+        self._call = None
         self._waiting_since: float | None = None  # None while a message is being read
         self._heartbeat_seconds = FIRST_HEARTBEAT_SECONDS
         self._thread = threading.Thread(target=self._run, name="tidegate-config", daemon=True)
@@ -94,6 +101,27 @@ class ConfigStream:
     def state(self) -> State:
         """How fresh the snapshot is."""
         return self._state
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the server was last heard, even if only to say that nothing changed."""
+        return None if self.heard_at is None else max(0.0, self._clock() - self.heard_at)
+
+    def begin_with(self, snapshot: Snapshot, age: float | None) -> None:
+        """Assign from a snapshot of `age` seconds (None: unknown) until the server answers."""
+        self.compiled = CompiledSnapshot(snapshot)
+        self.heard_at = None if age is None else self._clock() - age
+        self._state = State.STALE
+        self._has_snapshot.set()
+
+    def expect_nothing(self) -> None:
+        """Let nobody wait: there is no server, and this is never started."""
+        self._has_snapshot.set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is a snapshot, or will never be one."""
+        return self._has_snapshot.is_set()
 
     def start(self) -> None:
         """Begin to watch."""
@@ -121,9 +149,29 @@ class ConfigStream:
         if call is not None:
             call.cancel()
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            if self._thread is not threading.current_thread():  # not a callback's doing
+                self._thread.join(timeout)
+        else:
+            self._become(State.CLOSED)
         self._state = State.CLOSED
         self._has_snapshot.set()
+
+    def after_fork(self) -> None:
+        """Become a stream of the child process that has yet to be started."""
+        leave_to_parent(self._call)
+        settled = self.is_settled
+        self._reset()
+        self.states.after_fork()
+        self.changes.after_fork()
+        if settled:
+            self._has_snapshot.set()
+        if self._state is State.READY:
+            self._state = State.STALE
+
+    def _become(self, state: State) -> None:
+        if self._state is not state:
+            self._state = state
+            self.states.tell(state)
 
     def _run(self) -> None:
         failures = 0
@@ -131,13 +179,16 @@ class ConfigStream:
             began = self._clock()
             self._follow_once()
             if self._stopping.is_set():
-                return
+                break
             if self._state is State.READY:
-                self._state = State.STALE
+                self._become(State.STALE)
                 if self._clock() - began >= STEADY_SECONDS:
                     failures = 0
             failures += 1
             self._stopping.wait(self._backoff.pause(failures))
+        self._state = State.CLOSED
+        self._has_snapshot.set()
+        self.states.tell(State.CLOSED)
 
     def _follow_once(self) -> None:
         """Watch until the stream ends, for whatever reason."""
@@ -145,6 +196,8 @@ class ConfigStream:
             self._follow()
         except grpc.RpcError as error:
             self._log_outage(error)
+        except NoChannel:
+            self._stopping.wait()  # it can only be closed
         except (OutOfStep, WireError) as error:
             self._limited_log.warning(
                 "protocol", "the stream of %s begins anew: %s", self._address, error
@@ -154,13 +207,15 @@ class ConfigStream:
                 log.exception("the stream of flags met a fault, and begins anew")
 
     def _follow(self) -> None:
-        call = self._call = self._watch(self._request)
+        stub = assignment_service_pb2_grpc.AssignmentServiceStub(self._channel())
+        call = self._call = stub.WatchFlags(self._request)
         if self._stopping.is_set():  # close() may have come before it could see the call
             call.cancel()
         try:
             self._waiting_since = self._clock()
             for response in call:
                 self._waiting_since = None
+                self.heard_at = self._clock()
                 self._take(response)
                 self._waiting_since = self._clock()
         finally:
@@ -189,14 +244,22 @@ class ConfigStream:
             )
 
     def _publish(self, compiled: CompiledSnapshot) -> None:
+        before = self.compiled.snapshot
         self.compiled = compiled
         if self._stopping.is_set():
             return
         if self._outage_logged:
             log.info("%s answers again, at revision %d", self._address, compiled.revision)
             self._outage_logged = False
+        came_first = not self._has_snapshot.is_set()
+        changed = self._state is not State.READY
         self._state = State.READY
         self._has_snapshot.set()
+        if changed:
+            self.states.tell(State.READY)
+        if self.changes and (came_first or compiled.revision != before.revision):
+            flags = changed_flags(before, compiled.snapshot)
+            self.changes.tell(FlagsChanged(flags, compiled.revision))
 
     def _log_outage(self, error: grpc.RpcError) -> None:
         """Log an outage once, not once for each attempt."""

@@ -34,6 +34,15 @@ def count_arms(events: Sequence[Event]) -> Counter[ArmKey]:
     return Counter(arm_key(event[0]) for event in events)
 
 
+def batch_arms(batch: event_service_pb2.EventBatch) -> Counter[ArmKey]:
+    """Return how many events of a batch, and of those dropped before it, belong to each arm."""
+    arms = [(series.flag_key, series.variant, series.phase) for series in batch.series]
+    counts = Counter(arms[index] for index in batch.series_indexes)
+    for dropped in batch.dropped_events:
+        counts[dropped.flag_key, dropped.variant, dropped.phase] += dropped.count
+    return counts
+
+
 def encode_batch(
     batch_id: bytes,
     events: Sequence[Event],

@@ -4,6 +4,9 @@
 or is refused by the server for good, is dropped: it is counted by flag, variant and phase, and the
 counts travel with the next batch. A batch keeps its id through all attempts, so that the server
 stores it once.
+
+With a spool, a batch that can't be delivered at once goes to disk, and from there to the server
+when it answers again. Only the queue's thread writes there, and `close`, when that thread is late.
 """
 
 import logging
@@ -15,12 +18,19 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import grpc
-
 from tidegate.backoff import Backoff
-from tidegate.event_batch import ArmKey, Event, arm_key, count_arms, encode_batch
+from tidegate.delivery import Delivery, Fate
+from tidegate.event_batch import (
+    ArmKey,
+    Event,
+    arm_key,
+    batch_arms,
+    count_arms,
+    encode_batch,
+)
 from tidegate.log_limit import LogLimit
-from tidegate.v1 import event_service_pb2, event_service_pb2_grpc
+from tidegate.spool import Spool
+from tidegate.v1 import event_service_pb2
 
 log = logging.getLogger("tidegate")
 
@@ -30,26 +40,8 @@ SEND_SECONDS = 10.0
 MOST_UNIT_CHARACTERS = 1 << 18
 """Most characters of units' ids in a batch: it stays well below gRPC's 4 MiB."""
 
-UNTIL_IT_WORKS = {
-    # The server is away, busy or restarting; nothing is wrong with the batch.
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.CANCELLED,
-}
-SOME_TIMES = {
-    # A proxy between, or a fault of the server; perhaps one that this batch brings about.
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-}
-"""All other statuses are final: the same batch would be refused again."""
-
-MOST_ATTEMPTS = 5
-"""How often a batch is sent that is answered by a status of SOME_TIMES."""
-
-ATTEMPTS_BEFORE_WARNING = 3
-"""A hiccup is not worth a warning."""
+ADOPT_SECONDS = 30.0
+"""How often the spool looks for what other processes left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +60,12 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Numbers of events: waiting or under way now; acknowledged and dropped since the start."""
+    """Numbers of events: waiting or under way now, and on disk; acknowledged and dropped so far."""
 
     queued: int
     acknowledged: int
     dropped: int
+    spooled: int = 0
 
 
 class EventQueue:
@@ -84,47 +77,68 @@ class EventQueue:
 
     def __init__(
         self,
-        channel: grpc.Channel,
+        delivery: Delivery,
         options: QueueOptions,
         *,
+        spool: Spool | None = None,
         every_tick: Callable[[], None] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
     ) -> None:
-        self._report = event_service_pb2_grpc.EventServiceStub(channel).ReportEvents
+        """`wake` is called by the first `add` after a fork: it should call `start`."""
+        self._delivery = delivery
         self._options = options
+        self._spool = spool
         self._every_tick = every_tick
+        self._wake = wake
         self._backoff = backoff or Backoff()
-        self._limited_log = LogLimit(log)
-
-        self._events: deque[Event] = deque()
+        self._closed = False
+        self._discarding = False
         self._room = options.size
+        self._reset()
+
+    def _reset(self) -> None:
+        """Set what belongs to one process: events, locks, counts and the thread."""
+        self._limited_log = LogLimit(log)
+        self._events: deque[Event] = deque()
+        self._asleep = False
         self._rung = False
         self._bell = threading.Event()
 
         self._lock = threading.Condition(threading.RLock())  # guards all that follows
         self._in_flight: tuple[Event, ...] = ()
+        self._batch_in_flight: event_service_pb2.EventBatch | None = None
         self._taken = 0
         self._acknowledged = 0
         self._lost_in_flight = 0
         self._dropped_total = 0
+        self._spooled = 0
         self._unreported: Counter[ArmKey] = Counter()
         self._flush_up_to = 0
         self._closing = threading.Event()
         self._closing_at = math.inf
-        self._closed = False
-        self._next_partial = time.monotonic() + options.flush_interval
+        now = time.monotonic()
+        self._next_partial = now + self._options.flush_interval
+        self._next_adoption = now
+        self._attempts = 0  # in a row that met no answer
+        self._attempts_of_oldest = 0
+        self._next_attempt = now
         self._thread = threading.Thread(target=self._run, name="tidegate-events", daemon=True)
 
     def start(self) -> None:
         """Begin to deliver."""
         self._thread.start()
 
+    def discard(self) -> None:
+        """Count all events as dropped from now on, instead of a `start`: nobody will want them."""
+        self._discarding = True
+        self._room = 0
+
     def add(self, event: Event) -> bool:
         """Queue an event; False if there was no room, and it was dropped."""
         events = self._events
         if len(events) >= self._room:
-            self._drop_new(event)
-            return False
+            return self._add_without_room(event)
         events.append(event)
         if len(events) >= self._options.batch_size and not self._rung:
             self._ring()
@@ -134,7 +148,7 @@ class EventQueue:
         """Return what became of the events so far."""
         with self._lock:
             waiting = len(self._events) + len(self._in_flight)
-            return QueueCounts(waiting, self._acknowledged, self._dropped_total)
+            return QueueCounts(waiting, self._acknowledged, self._dropped_total, self._spooled)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send what is queued now; wait until it is acknowledged, at most `timeout` seconds.
@@ -152,18 +166,41 @@ class EventQueue:
     def close(self, timeout: float) -> None:
         """Take no more events; deliver what is queued for at most `timeout` seconds, then stop.
 
-        What could not be delivered by then is dropped, counted and logged.
+        What could not be delivered by then goes to the spool; without one, or if it is full, it is
+        dropped, counted and logged.
         """
         with self._lock:
             if self._closing.is_set():
                 return
             self._room = 0
+            self._asleep = False
             self._closing_at = time.monotonic() + timeout
             self._closing.set()
             self._ring()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout + (0.5 if self._spool is not None else 0.0))
         self._abandon()
+
+    def after_fork(self) -> None:
+        """Become an empty queue of the child process; the first event will `wake` it.
+
+        What was queued is the parent's, and is delivered there.
+        """
+        closed = self._closing.is_set()
+        self._reset()
+        if self._spool is not None:
+            self._spool.after_fork()
+        self._delivery.after_fork()
+        self._room = 0
+        self._asleep = not closed and not self._discarding
+        self._closed = closed
+        if closed:
+            self._closing.set()
+
+    def awake(self) -> None:
+        """Take events again after a fork; `start` comes next."""
+        self._asleep = False
+        self._room = self._options.size
 
     def _ring(self) -> None:
         self._rung = True
@@ -172,10 +209,16 @@ class EventQueue:
     def _settled(self) -> int:
         return self._acknowledged + self._lost_in_flight
 
-    def _drop_new(self, event: Event) -> None:
+    def _add_without_room(self, event: Event) -> bool:
+        if self._asleep:
+            self._wake()
+            if not self._asleep:
+                return self.add(event)
         with self._lock:
             self._dropped_total += 1
             self._unreported[arm_key(event[0])] += 1
+        if self._discarding:
+            return True
         why = "closed" if self._closing.is_set() else "full"
         self._limited_log.warning(
             why,
@@ -183,25 +226,35 @@ class EventQueue:
             "see queue_size, and whether the server can be reached",
             why,
         )
+        return False
 
-    # All below runs in the queue's own thread, but for _abandon.
+    # All below runs in the queue's own thread; _abandon also in the one that calls close.
 
     def _run(self) -> None:
         while not self._finished():
-            self._bell.wait(min(1.0, self._options.flush_interval))
+            self._bell.wait(self._seconds_to_rest())
             self._bell.clear()
             self._rung = False
             try:
                 self._every_tick()
                 self._deliver_due()
+                self._deliver_spooled()
             except Exception:
                 log.exception("the queue of events met a fault, and goes on")
         self._abandon()
 
+    def _seconds_to_rest(self) -> float:
+        longest = min(1.0, self._options.flush_interval)
+        if not self._spool:  # none, or nothing in it
+            return longest
+        return max(0.0, min(longest, self._next_attempt - time.monotonic()))
+
     def _finished(self) -> bool:
         if not self._closing.is_set():
             return False
-        return self._closed or not self._events or time.monotonic() >= self._closing_at
+        if self._closed or time.monotonic() >= self._closing_at:
+            return True
+        return not self._events and (not self._spooled or self._attempts > 0)
 
     def _deliver_due(self) -> None:
         """Send full batches; the last events too, if they waited or someone waits for them."""
@@ -241,93 +294,127 @@ class EventQueue:
     def _deliver(self, events: tuple[Event, ...]) -> None:
         with self._lock:
             dropped, self._unreported = self._unreported, Counter()
-        stored: bool | None = False
+        fate = Fate.REFUSED
         try:
-            stored = self._send_until_settled(
-                event_service_pb2.ReportEventsRequest(
-                    batch=encode_batch(
-                        secrets.token_bytes(16),
-                        events,
-                        dropped,
-                        send_unit_ids=self._options.send_unit_ids,
-                    )
-                )
-            )
+            self._batch_in_flight = self._encode(events, dropped)
+            fate = self._send_until_settled(self._batch_in_flight)
         finally:
-            if stored is not None:
-                self._settle(events, dropped, stored=stored)
+            if fate is not Fate.LEFT:
+                self._settle(events, dropped, fate)
 
-    def _settle(self, events: tuple[Event, ...], dropped: Counter[ArmKey], *, stored: bool) -> None:
+    def _encode(
+        self, events: tuple[Event, ...], dropped: Counter[ArmKey]
+    ) -> event_service_pb2.EventBatch:
+        return encode_batch(
+            secrets.token_bytes(16), events, dropped, send_unit_ids=self._options.send_unit_ids
+        )
+
+    def _settle(self, events: tuple[Event, ...], dropped: Counter[ArmKey], fate: Fate) -> None:
         with self._lock:
             if not self._in_flight:  # close() gave the batch up before its answer came
                 return
             self._in_flight = ()
-            if stored:
-                self._acknowledged += len(events)
-            else:
-                self._lost_in_flight += len(events)
-                self._dropped_total += len(events)
-                self._unreported += dropped + count_arms(events)
+            match fate:
+                case Fate.STORED:
+                    self._acknowledged += len(events)
+                case Fate.SPOOLED:
+                    self._spooled += len(events)
+                case _:
+                    self._lose(len(events), dropped + count_arms(events))
             self._lock.notify_all()
 
-    def _send_until_settled(self, request: event_service_pb2.ReportEventsRequest) -> bool | None:
-        """Send one batch until it is stored (True), refused (False), or the queue's time is up."""
+    def _lose(self, events: int, arms: Counter[ArmKey]) -> None:
+        self._lost_in_flight += events
+        self._dropped_total += events
+        self._unreported += arms
+
+    def _send_until_settled(self, batch: event_service_pb2.EventBatch) -> Fate:
+        """Send one batch until it is stored, refused or spooled, or the queue's time is up."""
         attempts = 0
         while (seconds := self._seconds_to_send()) > 0:
-            attempts += 1
-            try:
-                self._report(request, timeout=seconds)
-            except grpc.RpcError as error:
-                if not self._may_retry(error, attempts):
-                    return False
-            else:
-                return True
-            self._pause(self._backoff.pause(attempts))
-        return None
+            if self._spool is None or time.monotonic() >= self._next_attempt:
+                attempts += 1
+                fate = self._attempt(batch, seconds, attempts)
+                if fate is not Fate.LATER:
+                    return fate
+            if self._put(batch):
+                return Fate.SPOOLED
+            self._pause(self._next_attempt)
+        return Fate.SPOOLED if self._put(batch) else Fate.LEFT
+
+    def _attempt(self, batch: event_service_pb2.EventBatch, seconds: float, attempts: int) -> Fate:
+        answer = self._delivery.attempt(batch, seconds, attempts)
+        if answer.fate is Fate.LATER:
+            self._attempts += 1
+            pause = max(self._backoff.pause(self._attempts), answer.retry_after)
+            self._next_attempt = time.monotonic() + pause
+        else:
+            self._attempts = 0
+        return answer.fate
+
+    def _put(self, batch: event_service_pb2.EventBatch) -> bool:
+        return self._spool is not None and self._spool.put(batch)
 
     def _seconds_to_send(self) -> float:
         if self._closed:
             return 0.0
         return min(SEND_SECONDS, self._closing_at - time.monotonic())
 
-    def _may_retry(self, error: grpc.RpcError, attempts: int) -> bool:
-        status, details = grpc.StatusCode.UNKNOWN, str(error)
-        if isinstance(error, grpc.Call):
-            status, details = error.code(), error.details()
-        if status in UNTIL_IT_WORKS or (status in SOME_TIMES and attempts < MOST_ATTEMPTS):
-            if attempts >= ATTEMPTS_BEFORE_WARNING:
-                self._limited_log.warning(
-                    "retry",
-                    "events cannot be delivered at present, %d wait: %s: %s",
-                    len(self._events) + len(self._in_flight),
-                    status.name,
-                    details,
-                )
-            return True
-        self._limited_log.warning(
-            status.name,
-            "a batch of %d events was refused for good and is dropped: %s: %s",
-            len(self._in_flight),
-            status.name,
-            details,
-        )
-        return False
-
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, until: float) -> None:
         """Wait before the next attempt; `close` cuts it short, and ticks go on."""
-        until = time.monotonic() + seconds
         if self._closing.is_set():
             time.sleep(max(0.0, min(until, self._closing_at) - time.monotonic()))
             return
         while (left := until - time.monotonic()) > 0 and not self._closing.wait(min(1.0, left)):
             self._every_tick()
 
+    def _deliver_spooled(self) -> None:
+        """Send what is on disk, until the server fails or newer events are due."""
+        spool = self._spool
+        if spool is None:
+            return
+        self._adopt(spool)
+        while self._seconds_to_send() > 0 and time.monotonic() >= self._next_attempt:
+            oldest = spool.oldest()
+            if oldest is None:
+                return
+            spooled, batch = oldest
+            self._attempts_of_oldest += 1
+            fate = self._attempt(batch, self._seconds_to_send(), self._attempts_of_oldest)
+            if fate is Fate.LATER:
+                return
+            self._attempts_of_oldest = 0
+            spool.remove(spooled)
+            if spooled.own:
+                self._settle_spooled(batch, fate)
+            self._every_tick()
+            if self._due(partly=False):
+                self._ring()
+                return
+
+    def _adopt(self, spool: Spool) -> None:
+        now = time.monotonic()
+        if now >= self._next_adoption and not self._closing.is_set():
+            self._next_adoption = now + ADOPT_SECONDS
+            spool.adopt()
+
+    def _settle_spooled(self, batch: event_service_pb2.EventBatch, fate: Fate) -> None:
+        size = len(batch.values)
+        with self._lock:
+            self._spooled -= size
+            if fate is Fate.STORED:
+                self._acknowledged += size
+            else:
+                self._lose(size, batch_arms(batch))
+            self._lock.notify_all()
+
     def _abandon(self) -> None:
-        """Drop what is left, once; the queue is closed for good."""
+        """Spool or drop what is left, once; the queue is closed for good."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+            spooled = self._spool_rest()
             left = (*self._in_flight, *self._events)
             self._lost_in_flight += len(left)
             self._taken += len(self._events)
@@ -335,8 +422,25 @@ class EventQueue:
             self._in_flight = ()
             self._events.clear()
             self._lock.notify_all()
+        if spooled:
+            log.info("closed with %d events in the spool, for the next process", spooled)
         if left:
             log.warning(
                 "closed with %d events that the server had not acknowledged; they are lost",
                 len(left),
             )
+
+    def _spool_rest(self) -> int:
+        """Move to the spool what is under way, under the same batch id, and what is queued."""
+        spool = self._spool
+        if spool is None:
+            return 0
+        batch = self._batch_in_flight
+        if self._in_flight and batch is not None and spool.put(batch):
+            self._settle(self._in_flight, Counter(), Fate.SPOOLED)
+        while not self._in_flight and self._take():
+            dropped, self._unreported = self._unreported, Counter()
+            if spool.put(self._encode(self._in_flight, dropped)):
+                self._settle(self._in_flight, dropped, Fate.SPOOLED)
+        spool.close()
+        return self._spooled

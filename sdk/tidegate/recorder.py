@@ -63,9 +63,17 @@ class Recorder:
         self._add = add
         self._variants_of = variants_of
         self._names: set[str] = set()
+        self._reset()
+
+    def _reset(self) -> None:
+        """Set what belongs to one process."""
         self._refused = 0
         self._lock = threading.RLock()
         self._limited_log = LogLimit(log, seconds=math.inf)
+
+    def after_fork(self) -> None:
+        """Begin to count anew; exposures that the parent process recorded are its to report."""
+        self._reset()
 
     @property
     def refused(self) -> int:

@@ -48,6 +48,7 @@ def test_wheel_carries_stubs_types_scripts_examples_and_licence(wheel: Path) -> 
         "tidegate/py.typed",
         "tidegate_server/py.typed",
         "tidegate_server/examples/model_rollout/flag.yaml",
+        "tidegate_pytest.py",
     ):
         assert name in names
     assert any(name.endswith(".lua") for name in names)

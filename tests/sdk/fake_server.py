@@ -33,6 +33,7 @@ class FakeServer:
         self.streams = 0
         self.client_names: list[str] = []
         self._script: queue.Queue[Response | None] = queue.Queue()
+        self._scripts: list[queue.Queue[Response | None]] = []
         self._seen = threading.Condition()
         self._server: grpc.Server | None = None
         self._port = 0
@@ -43,7 +44,7 @@ class FakeServer:
 
     def start(self) -> None:
         """Listen; after `stop`, on the same port again."""
-        self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers(
             (
                 grpc.method_handlers_generic_handler(
@@ -80,6 +81,11 @@ class FakeServer:
     def send(self, response: Response) -> None:
         self._script.put(response)
 
+    def send_all(self, response: Response) -> None:
+        """Send to all streams that were ever opened."""
+        for script in self._scripts:
+            script.put(response)
+
     def end_stream(self) -> None:
         self._script.put(None)
 
@@ -101,6 +107,7 @@ class FakeServer:
         self, request: assignment_service_pb2.WatchFlagsRequest, context: grpc.ServicerContext
     ) -> Iterator[Response]:
         script = self._script = queue.Queue()
+        self._scripts.append(script)
         with self._seen:
             self.streams += 1
             self.client_names.append(request.client_name)

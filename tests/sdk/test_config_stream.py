@@ -18,7 +18,8 @@ from tests.sdk.fake_server import (
 )
 from tests.sdk.flags import deletion, make_change, make_flag, make_snapshot
 from tidegate.backoff import Backoff
-from tidegate.config_stream import CHANNEL_OPTIONS, ConfigStream, State
+from tidegate.channel import OPTIONS
+from tidegate.config_stream import ConfigStream, State
 from tidegate.model import Reason
 from tidegate.v1 import assignment_service_pb2
 
@@ -41,13 +42,12 @@ def stream_of(address: str, **more: Any) -> Iterator[ConfigStream]:
     with grpc.insecure_channel(
         address,
         options=[
-            *CHANNEL_OPTIONS,
+            *(pair for pair in OPTIONS if "backoff" not in pair[0]),
             ("grpc.initial_reconnect_backoff_ms", 20),
             ("grpc.max_reconnect_backoff_ms", 100),
-            ("grpc.use_local_subchannel_pool", 1),
         ],
     ) as channel:
-        stream = ConfigStream(channel, address, backoff=QUICK, **more)
+        stream = ConfigStream(lambda: channel, address, backoff=QUICK, **more)
         stream.start()
         try:
             yield stream
@@ -285,8 +285,8 @@ class Pauses(Backoff):
 
 def test_pauses_grow_until_a_stream_was_steady(server: FakeServer) -> None:
     clock, pauses = Clock(), Pauses()
-    with grpc.insecure_channel(server.address, options=CHANNEL_OPTIONS) as channel:
-        stream = ConfigStream(channel, server.address, backoff=pauses, clock=clock)
+    with grpc.insecure_channel(server.address, options=OPTIONS) as channel:
+        stream = ConfigStream(lambda: channel, server.address, backoff=pauses, clock=clock)
         stream.start()
         for number in (1, 2, 3):
             server.until(lambda number=number: server.streams == number)  # type: ignore[misc]

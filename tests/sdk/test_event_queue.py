@@ -12,6 +12,7 @@ from tests.sdk.fake_server import Batch, FakeServer, fake_server
 from tests.sdk.flags import make_flag, make_snapshot
 from tidegate import event_queue as module
 from tidegate.backoff import Backoff
+from tidegate.delivery import MOST_ATTEMPTS, Delivery
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_batch import Event
 from tidegate.event_queue import EventQueue, QueueCounts, QueueOptions
@@ -39,7 +40,7 @@ def queue_to(
         options=[("grpc.max_reconnect_backoff_ms", 100), ("grpc.use_local_subchannel_pool", 1)],
     ) as channel:
         queue = EventQueue(
-            channel,
+            Delivery(lambda: channel),
             QueueOptions(**options),  # type: ignore[arg-type]
             every_tick=every_tick,
             backoff=QUICK,
@@ -125,7 +126,7 @@ def test_a_batch_whose_answer_got_lost_is_stored_once(server: FakeServer) -> Non
     [
         ([grpc.StatusCode.INVALID_ARGUMENT], 1),
         ([grpc.StatusCode.PERMISSION_DENIED], 1),
-        ([grpc.StatusCode.UNKNOWN] * 9, module.MOST_ATTEMPTS),
+        ([grpc.StatusCode.UNKNOWN] * 9, MOST_ATTEMPTS),
     ],
 )
 def test_a_final_refusal_is_counted_logged_and_reported(
@@ -229,7 +230,7 @@ def test_close_is_bounded_when_the_server_hangs(server: FakeServer) -> None:
 
 def test_a_queue_that_never_started_can_be_closed() -> None:
     with grpc.insecure_channel("127.0.0.1:1") as channel:
-        queue = EventQueue(channel, QueueOptions())
+        queue = EventQueue(Delivery(lambda: channel), QueueOptions())
         queue.add(event(1))
         queue.close(1)
         assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=1)
