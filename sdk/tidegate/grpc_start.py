@@ -59,7 +59,7 @@ def _import_grpc() -> bool:
     wanted = wanted_environment(release, before)
     os.environ.update(wanted)
     try:
-        import grpc  # noqa: F401, PLC0415 - while the variables are set
+        import grpc  # noqa: F401 - while the variables are set
     finally:
         for name in wanted:
             if name in before:

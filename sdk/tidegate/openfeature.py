@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 try:
     from openfeature.evaluation_context import EvaluationContext
+    from openfeature.event import ProviderEventDetails
     from openfeature.exception import (
         FlagNotFoundError,
         GeneralError,
@@ -42,6 +43,7 @@ except ImportError as error:
     ) from error
 
 from tidegate.assignment import Assignment
+from tidegate.changes import FlagsChanged
 from tidegate.client import Client
 from tidegate.config_stream import State
 from tidegate.log_limit import LogLimit
@@ -95,6 +97,9 @@ class TidegateProvider(AbstractProvider):
         self._client = client
         self._ready_timeout = ready_timeout
         self._session_attribute = session_attribute
+        self._told: State | None = None  # the state that OpenFeature knows
+        self._initialising = False
+        self._subscriptions: tuple[Callable[[], None], ...] = ()
         self._seen = _Seen()
         self._limited_log = LogLimit(log)
 
@@ -111,14 +116,48 @@ class TidegateProvider(AbstractProvider):
         """
         if self._client.state is State.CLOSED:
             raise ProviderFatalError("the client is closed: give the provider a new one")
-        if not self._client.wait_ready(self._ready_timeout):
+        self._unsubscribe()
+        self._subscriptions = (
+            self._client.on_state_change(self._tell_state),
+            self._client.on_change(self._tell_change),
+        )
+        self._initialising = True
+        ready = self._client.wait_ready(self._ready_timeout)
+        self._told = State.READY if ready else None  # OpenFeature tells its end by itself
+        self._initialising = False
+        if not ready:
             raise ProviderNotReadyError(
                 f"no flags from the server within {self._ready_timeout:g} s: see the log"
             )
 
     def shutdown(self) -> None:
         """Close the client: what is queued is sent first."""
+        self._unsubscribe()
         self._client.close()
+
+    def _unsubscribe(self) -> None:
+        subscriptions, self._subscriptions = self._subscriptions, ()
+        for unsubscribe in subscriptions:
+            unsubscribe()
+
+    def _tell_state(self, state: State) -> None:
+        if self._initialising or state is self._told:
+            return
+        self._told = state
+        if state is State.READY:
+            self.emit_provider_ready(ProviderEventDetails())
+        else:
+            self.emit_provider_stale(
+                ProviderEventDetails(message=f"the flags are no longer updated: {state.value}")
+            )
+
+    def _tell_change(self, change: FlagsChanged) -> None:
+        if not self._initialising:
+            self.emit_provider_configuration_changed(
+                ProviderEventDetails(
+                    flags_changed=sorted(change.flags), metadata={"revision": change.revision}
+                )
+            )
 
     def resolve_boolean_details(
         self,

@@ -9,17 +9,17 @@ For pytest there is the fixture `tidegate_client`: an empty TestClient, to be fi
 """
 
 import re
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
+from tidegate.changes import FlagsChanged, changed_flags
 from tidegate.client import Client, Stats, log
-from tidegate.config_stream import ConfigStream, State
+from tidegate.config_stream import State
 from tidegate.errors import ConfigurationError, WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_batch import Event
+from tidegate.listeners import Listeners
 from tidegate.log_limit import LogLimit
 from tidegate.model import (
     PPM,
@@ -97,8 +97,9 @@ class TestClient(Client):
         self._sessions = Sessions(session_ttl)
         self._exposing = record_exposures
         self._limited_log = LogLimit(log)
-        self._close_lock = threading.RLock()
-        self.use(snapshot or Snapshot(Revision(1)))
+        self._states: Listeners[State] = Listeners()
+        self._changes: Listeners[FlagsChanged] = Listeners()
+        self._current: _Flags = _Flags(CompiledSnapshot(snapshot or Snapshot(Revision(1))))
         for flag, setting in (flags or {}).items():
             if isinstance(setting, str):
                 self.set(flag, setting)
@@ -107,7 +108,9 @@ class TestClient(Client):
 
     def use(self, snapshot: Snapshot) -> None:
         """Evaluate these flags from now on, as in production."""
-        self._stream = cast("ConfigStream", SimpleNamespace(compiled=CompiledSnapshot(snapshot)))
+        before = self._current.compiled.snapshot
+        self._current = _Flags(CompiledSnapshot(snapshot))
+        self._changes.tell(FlagsChanged(changed_flags(before, snapshot), snapshot.revision))
 
     def set(self, flag: str, variant: str, value: Mapping[str, Any] | None = None) -> None:
         """Give everybody one variant of a flag from now on, by its split.
@@ -117,7 +120,7 @@ class TestClient(Client):
         Raises:
             ConfigurationError: a key or the value is not what a server would take.
         """
-        snapshot = self._stream.compiled.snapshot
+        snapshot = self._current.compiled.snapshot
         revision = Revision(snapshot.revision + 1)
         before = snapshot.flags.get(FlagKey(_key("flag", flag))) or _empty(flag)
         after = _given_to_all(before, VariantKey(_key("variant", variant)), value, revision)
@@ -126,7 +129,7 @@ class TestClient(Client):
 
     def delete(self, flag: str) -> None:
         """Take a flag away: `assign` then gives the default and the reason FLAG_NOT_FOUND."""
-        snapshot = self._stream.compiled.snapshot
+        snapshot = self._current.compiled.snapshot
         flags = replaced(snapshot.flags, FlagKey(flag), None)
         self.use(replace(snapshot, revision=Revision(snapshot.revision + 1), flags=flags))
 
@@ -159,12 +162,35 @@ class TestClient(Client):
 
     @property
     def state(self) -> State:
-        """READY, until `close`."""
+        """READY, until `become` or `close`."""
         return self._state
 
+    def become(self, state: State) -> None:
+        """Be in another state, as if the server went away (STALE) or came back (READY)."""
+        if state is not self._state:
+            self._state = state
+            self._states.tell(state)
+
+    @property
+    def snapshot_age(self) -> float | None:
+        """Always 0: a test's flags are as they are."""
+        return 0.0
+
     def wait_ready(self, timeout: float | None = None) -> bool:
-        """Return True, until `close`."""
-        return self._state is State.READY
+        """Return at once whether the state is READY or STALE."""
+        return self._state in (State.READY, State.STALE)
+
+    async def ready(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as Client's
+        """Return at once whether the state is READY or STALE."""
+        return self.wait_ready()
+
+    def on_state_change(self, callback: Callable[[State], object]) -> Callable[[], None]:
+        """Call `callback` with each new state; return what ends that."""
+        return self._states.add(callback)
+
+    def on_change(self, callback: Callable[[FlagsChanged], object]) -> Callable[[], None]:
+        """Call `callback` after each change of flags; return what ends that."""
+        return self._changes.add(callback)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Return True: there is nothing to wait for."""
@@ -172,11 +198,13 @@ class TestClient(Client):
 
     def stats(self) -> Stats:
         """Return the number of events as those acknowledged, and of what was refused."""
-        return Stats(0, len(self._events), 0, refused=self._recorder.refused)
+        return Stats(
+            queued=0, acknowledged=len(self._events), dropped=0, refused=self._recorder.refused
+        )
 
     def close(self, timeout: float = 5.0) -> None:
         """Be CLOSED; what was tracked can be read on."""
-        self._state = State.CLOSED
+        self.become(State.CLOSED)
 
     def _keep(self, event: Event) -> bool:
         self._events.append(event)
@@ -185,6 +213,13 @@ class TestClient(Client):
     def _names(self) -> dict[bytes, str]:
         units = {unit for _, _, unit, _, _ in self._events if isinstance(unit, str)}
         return {hash_bytes(unit): unit for unit in units}
+
+
+class _Flags:
+    """The flags of the moment."""
+
+    def __init__(self, compiled: CompiledSnapshot) -> None:
+        self.compiled = compiled
 
 
 def _name(unit: str | bytes, names: Mapping[bytes, str]) -> str:

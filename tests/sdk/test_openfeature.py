@@ -1,12 +1,15 @@
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import EventDetails, ProviderEvent
 from openfeature.exception import ErrorCode, ProviderFatalError, ProviderNotReadyError
 from openfeature.flag_evaluation import Reason as Because
 from openfeature.hook import Hook, HookContext, HookHints
@@ -250,6 +253,72 @@ def test_memory_for_track_is_bounded(
     assert all(len(flags) <= 2 for flags in provider._seen._units.values())
     provider.track("rating", EvaluationContext("user-49"))
     assert {each.flag for each in tidegate_client.tracked} == {"button", "colour"}
+
+
+class Heard:
+    """Keeps the events of the provider."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+        self._news = threading.Condition()
+        for event in ProviderEvent:
+            api.add_handler(event, partial(self._hear, event.value.removeprefix("PROVIDER_")))
+
+    def until(self, *names: str) -> list[tuple[str, Any]]:
+        """Wait until these events came, and no other ones."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.events) >= len(names), 10), self.events
+            assert sorted(name for name, _ in self.events) == sorted(names)
+            heard, self.events = self.events, []
+            return heard
+
+    def _hear(self, name: str, details: EventDetails) -> None:
+        with self._news:
+            self.events.append((name, details))
+            self._news.notify_all()
+
+
+def test_events_follow_the_state_and_the_flags(tidegate_client: TestClient) -> None:
+    heard = Heard()
+    heard.until("READY")  # of the provider that does nothing
+    api.set_provider_and_wait(TidegateProvider(tidegate_client))
+    heard.until("READY")
+    flags = api.get_client()
+
+    tidegate_client.become(State.STALE)
+    heard.until("STALE")
+    assert flags.get_provider_status() is ProviderStatus.STALE
+    details = flags.get_boolean_details("button", False, USER)
+    assert (details.value, details.reason) == (True, Because.STALE)
+
+    tidegate_client.become(State.READY)
+    heard.until("READY")
+    assert flags.get_provider_status() is ProviderStatus.READY
+
+    tidegate_client.set("button", "off", {"value": False})
+    ((_, changed),) = heard.until("CONFIGURATION_CHANGED")
+    assert (changed.flags_changed, changed.provider_name) == (["button"], "tidegate")
+    assert flags.get_boolean_value("button", True, USER) is False
+
+    api.shutdown()
+    assert not tidegate_client._states  # nobody listens any more
+    assert not tidegate_client._changes
+
+
+def test_flags_that_come_late_make_the_provider_ready() -> None:
+    flag = make_flag(shares=(100,))
+    with fake_server() as server, Client(server.address) as client:
+        with pytest.raises(ProviderNotReadyError):
+            api.set_provider_and_wait(TidegateProvider(client, ready_timeout=0.1))
+        heard = Heard()
+        heard.until("ERROR")  # what is so is told to new handlers
+        server.until(lambda: server.streams == 1)
+        server.send(snapshot(make_snapshot(flag)))
+        heard.until("READY", "CONFIGURATION_CHANGED")
+        flags = api.get_client()
+        assert flags.get_provider_status() is ProviderStatus.READY
+        assert flags.get_string_value("chat-model", "", USER) == "v1"
+        api.shutdown()
 
 
 def test_shutting_down_closes_the_client(tidegate_client: TestClient) -> None:

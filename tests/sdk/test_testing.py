@@ -170,6 +170,33 @@ def test_explanations(client: TestClient) -> None:
     assert client.exposures == []
 
 
+def test_callbacks(client: TestClient) -> None:
+    told: list[Any] = []
+    endings = [client.on_state_change(told.append), client.on_change(told.append)]
+    client.set("button", "red")
+    client.delete("chat-model")
+    client.become(State.STALE)
+    client.become(State.STALE)
+    client.close()
+    assert [getattr(each, "flags", each) for each in told] == [
+        {"button"},
+        {"chat-model"},
+        State.STALE,
+        State.CLOSED,
+    ]
+    assert told[1].revision == told[0].revision + 1
+    for end in endings:
+        end()
+    client.set("button", "blue")
+    client.become(State.READY)
+    assert len(told) == 4
+
+
+async def test_waiting_asynchronously(client: TestClient) -> None:
+    assert await client.ready(0)
+    assert client.snapshot_age == 0.0
+
+
 def test_states(client: TestClient) -> None:
     assert client.state is State.READY
     assert client.wait_ready(0)
@@ -199,7 +226,7 @@ def test_all_of_a_client_is_there() -> None:
         for name, member in vars(Client).items()
         if not name.startswith("_")
         and re.search(
-            r"self\._(queue|channel|stream\.(?!compiled))",
+            r"self\._(link|wake)",
             inspect.getsource(getattr(member, "fget", None) or member),
         )
     }
