@@ -22,12 +22,13 @@ class FakeServer:
     `first`: what each new stream begins with. `send` and `end_stream` act on the stream that is
     open; `streams` counts the streams so far. `answers` holds what the next calls of ReportEvents
     do, in order: a status to end with, "store and fail" to store and then fail, or an Event to wait
-    for; without an entry a batch is stored.
+    for; without an entry a batch is stored. `retry_after_ms` goes with each status.
     """
 
     def __init__(self) -> None:
         self.first: list[Response] = []
         self.answers: list[grpc.StatusCode | str | threading.Event] = []
+        self.retry_after_ms: str | None = None
         self.attempts: list[Batch] = []
         self.stored: dict[bytes, Batch] = {}
         self.streams = 0
@@ -131,6 +132,8 @@ class FakeServer:
             answer = self.answers.pop(0) if self.answers else None
             self._seen.notify_all()
         if isinstance(answer, grpc.StatusCode):
+            if self.retry_after_ms is not None:
+                context.set_trailing_metadata((("retry-after-ms", self.retry_after_ms),))
             context.abort(answer, "as the test says")
         if isinstance(answer, threading.Event):
             answer.wait(20)

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -16,6 +17,7 @@ from tidegate.delivery import MOST_ATTEMPTS, Delivery
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_batch import Event
 from tidegate.event_queue import EventQueue, QueueCounts, QueueOptions
+from tidegate.spool import Spool
 
 GIVEN = CompiledSnapshot(make_snapshot(make_flag(shares=(100,)))).evaluate("chat-model", "u").given
 QUICK = Backoff(0.005, 0.02)
@@ -33,7 +35,10 @@ def server() -> Iterator[FakeServer]:
 
 @contextmanager
 def queue_to(
-    address: str, every_tick: Callable[[], None] = lambda: None, **options: float
+    address: str,
+    every_tick: Callable[[], None] = lambda: None,
+    spool: Spool | None = None,
+    **options: float,
 ) -> Iterator[EventQueue]:
     with grpc.insecure_channel(
         address,
@@ -42,6 +47,7 @@ def queue_to(
         queue = EventQueue(
             Delivery(lambda: channel),
             QueueOptions(**options),  # type: ignore[arg-type]
+            spool=spool,
             every_tick=every_tick,
             backoff=QUICK,
         )
@@ -180,6 +186,26 @@ def test_a_full_queue_drops_and_reports_what_it_dropped(
     assert "queue of events is full" in caplog.text
 
 
+def test_the_server_can_ask_for_time(server: FakeServer) -> None:
+    server.retry_after_ms = "400"
+    server.answers = [grpc.StatusCode.RESOURCE_EXHAUSTED]
+    with queue_to(server.address) as queue:
+        add(queue, range(3))
+        began = time.monotonic()
+        assert queue.flush(10)
+        assert time.monotonic() - began >= 0.4
+    assert len(server.attempts) == 2
+
+
+@pytest.mark.parametrize("nonsense", ["", "soon", "-5", "1e9"])
+def test_what_is_no_time_is_passed_over(server: FakeServer, nonsense: str) -> None:
+    server.retry_after_ms = nonsense
+    server.answers = [grpc.StatusCode.RESOURCE_EXHAUSTED]
+    with queue_to(server.address) as queue:
+        add(queue, range(3))
+        assert queue.flush(5)
+
+
 def test_an_outage_is_waited_out(server: FakeServer) -> None:
     server.stop()
     with queue_to(server.address, flush_interval=0.01) as queue:
@@ -294,3 +320,105 @@ def test_events_of_many_threads_all_arrive(server: FakeServer) -> None:
         assert queue.flush(20)
         assert queue.counts() == QueueCounts(queued=0, acknowledged=8_000, dropped=0)
     assert sorted(values(list(server.stored.values()))) == list(range(8_000))
+
+
+def on_disk(directory: Path) -> list[Batch]:
+    return [Batch.FromString(path.read_bytes()) for path in sorted(directory.glob("*/*.batch"))]
+
+
+def test_an_outage_is_spent_on_disk(server: FakeServer, tmp_path: Path) -> None:
+    server.stop()
+    with queue_to(
+        server.address,
+        spool=Spool(tmp_path, 1_000_000),
+        size=50,
+        batch_size=10,
+        flush_interval=0.01,
+    ) as queue:
+        for start in range(0, 200, 40):  # four times what the queue has room for
+            add(queue, range(start, start + 40))
+            assert not queue.flush(0.1)
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=0, spooled=200)
+        kept = {batch.batch_id for batch in on_disk(tmp_path)}
+        server.start()
+        assert queue.flush(20)
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=200, dropped=0, spooled=0)
+        assert not on_disk(tmp_path)
+    assert set(server.stored) == kept
+    assert sorted(values(list(server.stored.values()))) == list(range(200))
+
+
+def test_a_full_spool_fills_the_queue_and_then_events_are_dropped(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.stop()
+    with queue_to(
+        server.address, spool=Spool(tmp_path, 600), size=20, batch_size=10, flush_interval=0.01
+    ) as queue:
+        for number in range(200):
+            queue.add(event(number))
+            if number % 10 == 0:
+                queue.flush(0.05)
+        counts = queue.counts()
+        assert counts.spooled > 0
+        assert counts.dropped > 0
+        assert counts.queued >= 20
+        assert counts.queued + counts.spooled + counts.dropped == 200
+        server.start()
+        assert queue.flush(20)
+        assert queue.counts().acknowledged == 200 - counts.dropped
+        queue.add(event(1))
+        assert queue.flush(10)
+    reported = sum(each.count for batch in server.attempts for each in batch.dropped_events)
+    assert reported == counts.dropped
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [([grpc.StatusCode.INVALID_ARGUMENT], 1), ([grpc.StatusCode.INTERNAL] * 9, MOST_ATTEMPTS)],
+)
+def test_a_spooled_batch_may_be_refused_for_good(
+    server: FakeServer, tmp_path: Path, answers: list[grpc.StatusCode], attempts: int
+) -> None:
+    server.answers = [grpc.StatusCode.UNAVAILABLE, *answers]
+    with queue_to(server.address, spool=Spool(tmp_path, 1_000_000)) as queue:
+        add(queue, range(3))
+        assert not queue.flush(10)
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=3)
+        assert len(server.attempts) == 1 + attempts
+        server.answers = []
+        add(queue, range(1))
+        assert queue.flush(10)
+        assert [report.count for report in server.attempts[-1].dropped_events] == [3]
+    assert not on_disk(tmp_path)
+
+
+def test_what_is_under_way_at_the_end_is_spooled_with_its_id(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    release = threading.Event()
+    server.answers = [release]
+    with queue_to(server.address, spool=Spool(tmp_path, 1_000_000), batch_size=2) as queue:
+        add(queue, range(5))
+        server.until(lambda: len(server.attempts) == 1)
+        began = time.monotonic()
+        queue.close(0.2)
+        assert time.monotonic() - began < 3
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=0, spooled=5)
+        left = on_disk(tmp_path)
+        assert server.attempts[0].batch_id in {batch.batch_id for batch in left}
+        assert sorted(values(left)) == [0, 1, 2, 3, 4]
+        release.set()
+
+
+def test_events_that_nobody_wants_are_counted() -> None:
+    with grpc.insecure_channel("127.0.0.1:1") as channel:
+        queue = EventQueue(Delivery(lambda: channel), QueueOptions())
+        queue.discard()
+        assert queue.add(event(1))
+        queue.after_fork()
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=0)
+        assert queue.add(event(1))
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=1)
+        assert queue.flush(1)
+        queue.close(1)

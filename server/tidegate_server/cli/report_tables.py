@@ -1,6 +1,7 @@
 """Reports as tables."""
 
 import math
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -107,20 +108,30 @@ def _comparisons(report: report_service_pb2.Report) -> RenderableType:
         title=f"Against {report.control}",
     )
     for item in report.comparisons:
-        metric = f"{item.outcome} {_STATISTICS.get(item.statistic, '')}"
         if item.HasField("estimate"):
-            table.add_row(Text(item.treatment), Text(metric), *_estimate(report, item))
-        else:
-            cause = Text(f"not estimable: {item.not_estimable}", style="yellow")
-            table.add_row(Text(item.treatment), Text(metric), *[NOTHING] * 5, cause, NOTHING)
-    return table
+            table.add_row(Text(item.treatment), Text(_metric(item)), *_estimate(report, item))
+    return Group(table, *_not_estimable(report))
+
+
+def _not_estimable(report: report_service_pb2.Report) -> Iterator[Text]:
+    """Yield a line for each cause: what can't be compared, and why."""
+    by_cause: dict[tuple[str, str], list[str]] = {}
+    for item in report.comparisons:
+        if not item.HasField("estimate"):
+            by_cause.setdefault((item.treatment, item.not_estimable), []).append(_metric(item))
+    for (treatment, cause), metrics in by_cause.items():
+        yield Text(f"not estimable: {treatment} {', '.join(metrics)}: {cause}", style="yellow")
+
+
+def _metric(comparison: report_service_pb2.Comparison) -> str:
+    return f"{comparison.outcome} {_STATISTICS.get(comparison.statistic, '')}".rstrip()
 
 
 def _estimate(
     report: report_service_pb2.Report, comparison: report_service_pb2.Comparison
 ) -> list[RenderableType]:
     estimate = comparison.estimate
-    if estimate.HasField("relative_difference"):
+    if estimate.HasField("relative_lower"):
         difference = _relative(estimate.relative_difference)
         interval = f"{_relative(estimate.relative_lower)} … {_relative(estimate.relative_upper)}"
     else:

@@ -130,10 +130,25 @@ def test_comparisons_name_who_is_better() -> None:
     ]
 
 
-def test_what_cannot_be_estimated_shows_its_cause() -> None:
-    assert rows(a_report())[7] == [
-        *("v2", "rating mean", "–", "–", "–", "–", "–", "not estimable: v2 has no rating", "–"),
-    ]
+def test_what_cannot_be_estimated_is_named_with_its_cause() -> None:
+    report = a_report()
+    more = report.comparisons.add()
+    more.CopyFrom(report.comparisons[2])
+    more.statistic = report_service_pb2.STATISTIC_P95
+    console = Console(width=300, color_system=None)
+    with console.capture() as capture:
+        console.print(show_report(report))
+    assert "not estimable: v2 rating mean, rating p95: v2 has no rating\n" in capture.get()
+    assert len(rows(report)) == 7
+
+
+def test_a_difference_without_a_relative_interval_is_shown_as_it_is() -> None:
+    report = a_report()
+    for field in ("relative_lower", "relative_upper"):
+        report.comparisons[0].estimate.ClearField(field)
+    report.comparisons[0].estimate.difference_lower = -150
+    report.comparisons[0].estimate.difference_upper = -50
+    assert rows(report)[5][4:6] == ["-100", "-150 … -50"]
 
 
 @pytest.mark.parametrize(
