@@ -85,7 +85,7 @@ class Link:
             self._closed = True
             self.queue.close(timeout)
             if self._file is not None and self.stream.state is State.READY:
-                self._save(self._file)
+                self._save(self._file, at_once=True)
             self.stream.close(max(LEAST_SECONDS_FOR_STREAM, until - monotonic()))
             self._channel.close()
 
@@ -104,8 +104,8 @@ class Link:
         if self._file is not None and self.stream.state is State.READY:
             self._save(self._file)
 
-    def _save(self, file: SnapshotFile) -> None:
-        file.save(self.stream.compiled.snapshot, self.stream.age or 0.0)
+    def _save(self, file: SnapshotFile, *, at_once: bool = False) -> None:
+        file.save(self.stream.compiled.snapshot, self.stream.age or 0.0, at_once=at_once)
 
     def _close_with_multiprocessing(self) -> None:
         """Have a child of multiprocessing deliver its events: it ends without atexit."""

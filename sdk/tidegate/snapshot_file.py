@@ -59,13 +59,14 @@ class SnapshotFile:
         self._saved = loaded.snapshot
         return loaded
 
-    def save(self, snapshot: Snapshot, age: float) -> None:
-        """Write a snapshot of `age` seconds, if it is another than before and a second has passed.
+    def save(self, snapshot: Snapshot, age: float, *, at_once: bool = False) -> None:
+        """Write a snapshot of `age` seconds, if it is another than before.
 
+        Within a second of the last time it is left to a later call, unless it must be `at_once`.
         The old file stays until the new one is complete. A failure is logged.
         """
         now = time.monotonic()
-        if snapshot is self._saved or now < self._next:
+        if snapshot is self._saved or (now < self._next and not at_once):
             return
         self._next = now + LEAST_SECONDS_BETWEEN
         try:

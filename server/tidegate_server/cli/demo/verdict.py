@@ -104,7 +104,7 @@ def _read(name: str, treatment: str, comparison: Comparison) -> Finding:
 
 def _figures(comparison: Comparison) -> str:
     estimate = comparison.estimate
-    if estimate.HasField("relative_difference"):
+    if estimate.HasField("relative_lower"):
         difference = _percent(estimate.relative_difference)
         lower, upper = _percent(estimate.relative_lower), _percent(estimate.relative_upper)
     else:
