@@ -120,8 +120,8 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - must not reach the application
             self.refuse(f"{SERVED}{shown(variant)}", "it could not be read", error)
 
-    def expose(self, given: Given, unit_id: str) -> None:
-        """Record that a unit was given a variant, unless that is known already."""
+    def expose(self, given: Given, unit_id: str) -> bool:
+        """Record that a unit was given a variant, unless that is known; False if it was dropped."""
         marks = self.seen.get(given)
         if marks is None:
             marks = self._marks_of(given)
@@ -129,13 +129,14 @@ class Recorder:
             unit_id = str.__str__(unit_id)
         now = time()
         if marks.setdefault(unit_id, now) is not now:  # atomic: one of two threads goes on
-            return
+            return True
         if not self._add((given, "", unit_id, now, 1.0)):
             marks.pop(unit_id, None)  # dropped: its next assignment is another chance
-            return
+            return False
         self._marks_left -= 1
         if self._marks_left <= 0:
             self._forget()
+        return True
 
     def refuse(self, outcome: str, why: str, error: Exception | None = None) -> None:
         """Count an outcome that can't be recorded, and log it once by its name and the cause."""
