@@ -23,12 +23,14 @@ class FakeServer:
     open; `streams` counts the streams so far. `answers` holds what the next calls of ReportEvents
     do, in order: a status to end with, "store and fail" to store and then fail, or an Event to wait
     for; without an entry a batch is stored. `retry_after_ms` goes with each status.
+    With `forgets` no batch is kept.
     """
 
     def __init__(self) -> None:
         self.first: list[Response] = []
         self.answers: list[grpc.StatusCode | str | threading.Event] = []
         self.retry_after_ms: str | None = None
+        self.forgets = False
         self.attempts: list[Batch] = []
         self.stored: dict[bytes, Batch] = {}
         self.streams = 0
@@ -127,6 +129,8 @@ class FakeServer:
         self, request: event_service_pb2.ReportEventsRequest, context: grpc.ServicerContext
     ) -> event_service_pb2.ReportEventsResponse:
         batch = request.batch
+        if self.forgets:
+            return event_service_pb2.ReportEventsResponse(accepted_count=len(batch.values))
         with self._seen:
             self.attempts.append(batch)
             answer = self.answers.pop(0) if self.answers else None

@@ -1,4 +1,4 @@
-"""Closing takes no longer than it may, whatever the server does, and at the interpreter's end too."""
+"""Closing takes no longer than it may, whatever the server does; at the interpreter's end too."""
 
 import socket
 import subprocess
@@ -49,7 +49,7 @@ def full_server() -> Iterator[str]:
         waiting = []
         for _ in range(8):
             each = socket.socket()
-            each.setblocking(False)  # noqa: FBT003
+            each.setblocking(False)
             each.connect_ex(listener.getsockname())
             waiting.append(each)
         yield f"127.0.0.1:{listener.getsockname()[1]}"

@@ -3,6 +3,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from random import Random
 from typing import Any
 
 import grpc
@@ -278,7 +279,7 @@ class Pauses(Backoff):
 
     asked: list[int] = []  # noqa: RUF012 - a test has one
 
-    def pause(self, failures: int) -> float:
+    def pause(self, failures: int, rng: Random | None = None) -> float:
         self.asked.append(failures)
         return 0.005
 

@@ -16,6 +16,7 @@ from tests.sdk.fake_server import FakeServer, change, fake_server, heartbeat, sn
 from tests.sdk.flags import deletion, make_change, make_flag, make_snapshot
 from tidegate import Client, Reason, State
 from tidegate.changes import FlagsChanged
+from tidegate.model import FlagKey, Revision
 from tidegate.wire import snapshot_to_message
 
 FLAGS = make_snapshot(make_flag(shares=(100, 0)), revision=4)
@@ -33,6 +34,18 @@ def nowhere() -> str:
     """An address where nobody listens."""
     with fake_server() as server:
         return server.address
+
+
+def changed(revision: int, *flags: str) -> FlagsChanged:
+    return FlagsChanged(frozenset(map(FlagKey, flags)), Revision(revision))
+
+
+def until_ready(client: Client) -> None:
+    """Wait until the server itself has answered."""
+    end = time.monotonic() + 20
+    while client.state is not State.READY:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def saved(path: Path) -> Path:
@@ -113,14 +126,14 @@ def test_changes_are_told_with_their_flags(server: FakeServer) -> None:
         assert client.wait_ready(20)
         stop = client.on_change(told.put)
         server.send(change(make_change(5, make_flag("other", phase=5))))
-        assert told.get(timeout=20) == FlagsChanged(frozenset({"other"}), 5)
+        assert told.get(timeout=20) == changed(5, "other")
         server.send(heartbeat(5, 60_000))
         server.send(change(deletion(6, "chat-model")))
-        assert told.get(timeout=20) == FlagsChanged(frozenset({"chat-model"}), 6)
+        assert told.get(timeout=20) == changed(6, "chat-model")
         assert client.assign("chat-model", "u").reason is Reason.FLAG_NOT_FOUND
         server.first = [snapshot(make_snapshot(make_flag("third"), revision=9))]
         server.end_stream()
-        assert told.get(timeout=20) == FlagsChanged(frozenset({"other", "third"}), 9)
+        assert told.get(timeout=20) == changed(9, "other", "third")
         server.end_stream()  # the next stream brings nothing new
         server.until(lambda: server.streams == 3)
         stop()
@@ -194,8 +207,7 @@ def test_the_next_start_goes_on_from_the_file(server: FakeServer, tmp_path: Path
         assert 0 <= (client.snapshot_age or -1) < 60
         server.first = [snapshot(make_snapshot(make_flag(shares=(100, 0)), revision=6))]
         server.start()
-        while client.state is not State.READY:
-            time.sleep(0.01)
+        until_ready(client)
         assert client.assign("chat-model", "user-1").revision == 6
 
 
@@ -219,8 +231,7 @@ def test_bootstrap_stands_in_until_the_server_answers(server: FakeServer) -> Non
         assert (choice.variant, choice.revision, choice.reason) == ("v1", 4, Reason.SPLIT)
         assert (client.state, client.snapshot_age) == (State.STALE, None)
         server.start()
-        while client.state is not State.READY:
-            time.sleep(0.01)
+        until_ready(client)
         assert client.assign("chat-model", "user-1").variant == "v2"
 
 

@@ -1,6 +1,5 @@
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def test_what_was_saved_is_read_with_its_age(path: Path) -> None:
     assert loaded is not None
     assert loaded.snapshot == SNAPSHOT
     assert 30 <= loaded.age < 40
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -58,7 +57,7 @@ def test_a_broken_file_is_ignored(path: Path, content: bytes, data: st.DataObjec
     }[kind]
     path.write_bytes(broken)
     loaded = SnapshotFile(path).load()
-    # a change of the header's figures that leaves it JSON does no harm: the flags are what they were
+    # the header may change so that it still is valid; the flags may not
     assert loaded is None or (loaded.snapshot == SNAPSHOT and at < content.index(b"\n"))
 
 
@@ -98,7 +97,7 @@ def test_it_is_written_once_for_a_change_and_once_a_second(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(snapshot_file.time, "monotonic", lambda: now)
+    monkeypatch.setattr("tidegate.snapshot_file.time.monotonic", lambda: now)
     file, other = SnapshotFile(path), make_snapshot(revision=8)
     file.save(SNAPSHOT, 0.0)
     first = path.read_bytes()
@@ -127,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_logged_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(snapshot_file.time, "monotonic", lambda: now)
+    monkeypatch.setattr("tidegate.snapshot_file.time.monotonic", lambda: now)
     (tmp_path / "file").write_text("")
     file = SnapshotFile(tmp_path / "file" / "last")
     file.save(SNAPSHOT, 0.0)
@@ -145,10 +144,10 @@ def test_a_failure_leaves_the_old_file_and_no_other(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(snapshot_file.os, "fsync", fail)
+    monkeypatch.setattr("tidegate.snapshot_file.os.fsync", fail)
     SnapshotFile(path).save(make_snapshot(revision=9), 0.0)
     assert path.read_bytes() == content
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def as_json() -> dict[str, Any]:

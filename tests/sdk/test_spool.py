@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -43,7 +42,7 @@ def test_batches_come_back_in_order_and_leave_nothing(spool: Spool, tmp_path: Pa
     assert drain(spool) == [batch(1), batch(2), batch(3)]
     assert len(spool) == 0
     spool.close()
-    assert os.listdir(tmp_path / "spool") == []
+    assert list((tmp_path / "spool").iterdir()) == []
     assert not spool.put(batch(4))
 
 
@@ -69,7 +68,7 @@ def test_what_a_writer_left_is_adopted_once_it_is_dead(tmp_path: Path) -> None:
     assert heir.adopt() == 2
     assert other.adopt() == 0
     assert drain(heir) == [batch(1), batch(2)]
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
     assert heir.adopt() == 0
     other.close()
     heir.close()
