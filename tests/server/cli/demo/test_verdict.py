@@ -100,10 +100,11 @@ def test_an_error_rate_is_given_in_percent() -> None:
     assert finding.text.startswith("no difference on error is shown: 1.23 % → 1.00 %, ")
 
 
-def test_without_a_relative_difference_the_absolute_one_is_given() -> None:
+def test_without_a_relative_interval_the_absolute_one_is_given() -> None:
     given = report(NEITHER)
     for item in given.comparisons:
-        item.estimate.ClearField("relative_difference")
+        for field in ("relative_lower", "relative_upper"):
+            item.estimate.ClearField(field)
         item.estimate.p_value = 0.25
     goal = judge(given, "v2").findings[0]
     assert goal.text == (
