@@ -167,27 +167,21 @@ class Client:
         """
         try:
             compiled = self._current.compiled
-            known = compiled.known.get(flag)
-            if known is None or session_id is not None or type(unit_id) is not str:
-                known = given = None
-            else:
-                given = known.get(unit_id)
-            if given is None:
-                try:
-                    given = compiled.choosers[flag](unit_id, attributes)
-                except KeyError:
-                    given = compiled.chooser(flag)(unit_id, attributes)
-                if session_id is not None or given.unit_attribute:
-                    unit_id, given = self._settled(compiled, unit_id, attributes, session_id, given)
-                if not given.variant:
-                    given = self._without_variant(given, unit_id, default)
-                elif self._exposed(given, unit_id) and known is not None and compiled.room > 0:
-                    compiled.room -= 1
-                    known[unit_id] = given
+            try:
+                given = compiled.choosers[flag](unit_id, attributes)
+            except KeyError:
+                given = compiled.chooser(flag)(unit_id, attributes)
+            if session_id is not None or given.unit_attribute:
+                unit_id, given = self._settled(compiled, unit_id, attributes, session_id, given)
             assignment = Assignment()
             assignment.unit_id = unit_id
             assignment.revision = compiled.revision
-            assignment.recorder = self._recorder
+            assignment.recorder = recorder = self._recorder
+            if given.variant:
+                if self._exposing and unit_id not in recorder.seen.get(given, ()):
+                    recorder.expose(given, unit_id)
+            else:
+                given = self._without_variant(given, unit_id, default)
             assignment.given = given
         except Exception as error:  # noqa: BLE001 - must not reach the application
             return self._failed(flag, unit_id, default, error)
@@ -347,12 +341,6 @@ class Client:
     def _variants_of(self, flag_key: str) -> Collection[str] | None:
         flag = self._current.compiled.snapshot.flags.get(FlagKey(flag_key))
         return None if flag is None else {variant.key for variant in flag.variants}
-
-    def _exposed(self, given: Given, unit_id: str) -> bool:
-        """Record that a unit was given a variant, where that is wanted; False if it was dropped."""
-        if not self._exposing or unit_id in self._recorder.seen.get(given, ()):
-            return True
-        return self._recorder.expose(given, unit_id)
 
     def _without_variant(self, given: Given, unit_id: object, default: Any) -> Given:
         if given.reason is Reason.INVALID_UNIT:

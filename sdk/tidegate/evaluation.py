@@ -36,10 +36,6 @@ Need: TypeAlias = tuple[type[Change], str]
 """What a compiled flag was made from beside the flag: another flag or a segment, by its key."""
 
 
-MOST_KNOWN = 100_000
-"""Units that a snapshot remembers, of all flags together (about 15 MB)."""
-
-
 class Assignment:
     """A unit's variant: what it was given, and at which revision of the environment.
 
@@ -93,23 +89,16 @@ class Assignment:
 class CompiledSnapshot:
     """A snapshot in the form that evaluates units. Immutable but for what it has yet to compile.
 
-    `choosers` holds the flags compiled so far; ask `chooser` for one that is not there. `known` is
-    the caller's memory of what units were given, by flag and unit. It has an entry for each
-    compiled flag that looks at nothing but the unit, and `room` for so many more units.
+    `choosers` holds the flags compiled so far; ask `chooser` for one that is not there.
     """
 
-    __slots__ = (
-        *("_missing", "_needs", "_segments"),
-        *("choosers", "known", "revision", "room", "snapshot"),
-    )
+    __slots__ = ("_missing", "_needs", "_segments", "choosers", "revision", "snapshot")
 
     def __init__(self, snapshot: Snapshot, *, missing: Reason = Reason.FLAG_NOT_FOUND) -> None:
         """`missing` is the reason given for a flag that the snapshot does not have."""
         self.snapshot = snapshot
         self.revision = snapshot.revision
         self.choosers: dict[str, Chooser] = {}
-        self.known: dict[str, dict[str, Given]] = {}
-        self.room = MOST_KNOWN
         self._needs: dict[str, frozenset[Need]] = {}  # written before the chooser
         self._segments: dict[str, Matcher] = {}
         self._missing = missing
@@ -151,8 +140,6 @@ class CompiledSnapshot:
         needs = self._needs_of(flag)
         if needs:
             self._needs[flag_key] = needs
-        if not flag.rules and not flag.prerequisites and not flag.unit_attribute:
-            self.known.setdefault(flag_key, {})
         return self.choosers.setdefault(flag_key, chooser)
 
     def segment(self, key: str) -> Matcher | None:
@@ -187,7 +174,6 @@ class CompiledSnapshot:
             choosers.pop(stale, None)
             del needs[stale]
         after.choosers, after._needs = choosers, needs
-        after.known = {key: {} for key in self.known if key in choosers}
         return after
 
     def _prerequisites(self, flag: Flag) -> Met | None:

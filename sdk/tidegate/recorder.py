@@ -120,8 +120,8 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - must not reach the application
             self.refuse(f"{SERVED}{shown(variant)}", "it could not be read", error)
 
-    def expose(self, given: Given, unit_id: str) -> bool:
-        """Record that a unit was given a variant, unless that is known; False if it was dropped."""
+    def expose(self, given: Given, unit_id: str) -> None:
+        """Record that a unit was given a variant, unless that is known already."""
         marks = self.seen.get(given)
         if marks is None:
             marks = self._marks_of(given)
@@ -129,14 +129,13 @@ class Recorder:
             unit_id = str.__str__(unit_id)
         now = time()
         if marks.setdefault(unit_id, now) is not now:  # atomic: one of two threads goes on
-            return True
+            return
         if not self._add((given, "", unit_id, now, 1.0)):
             marks.pop(unit_id, None)  # dropped: its next assignment is another chance
-            return False
+            return
         self._marks_left -= 1
         if self._marks_left <= 0:
             self._forget()
-        return True
 
     def refuse(self, outcome: str, why: str, error: Exception | None = None) -> None:
         """Count an outcome that can't be recorded, and log it once by its name and the cause."""

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 import tidegate
 from tests.sdk.fake_server import FakeServer, change, fake_server, snapshot
 from tests.sdk.flags import V2, make_change, make_flag, make_snapshot
-from tidegate import Client, ConfigurationError, Reason, State, Stats, evaluation
-from tidegate.evaluation import CompiledSnapshot
+from tidegate import Client, ConfigurationError, Reason, State, Stats
 from tidegate.model import Clause, Operator, Rule
 
 STAFF = Rule("staff", (Clause("team", Operator.IN, ("eval",)),), V2)
@@ -323,43 +322,3 @@ def test_public_names() -> None:
     assert tidegate.__version__.count(".") == 2
     for name in tidegate.__all__:
         assert getattr(tidegate, name).__doc__
-
-
-def test_what_units_were_given_is_remembered_until_something_changes(
-    server: FakeServer, client: Client
-) -> None:
-    plain, other = make_flag("plain", shares=(50, 50)), make_flag("other")
-    changed = make_flag("plain", shares=(10, 90), phase=7)
-    units = [f"user-{number}" for number in range(200)]
-    for revision, flag in ((5, plain), (6, other), (7, changed)):
-        server.send(change(make_change(revision, flag)))
-        until = time.monotonic() + 10
-        while client.assign(flag.key, "user-0").revision < revision:
-            assert time.monotonic() < until
-        now = changed if revision == 7 else plain
-        expected = CompiledSnapshot(make_snapshot(now))
-        for _ in range(2):
-            for unit in units:
-                choice = client.assign("plain", unit)
-                wanted = expected.evaluate("plain", unit)
-                assert (choice.variant, choice.phase) == (wanted.variant, wanted.phase)
-                assert (choice.unit_id, choice.revision) == (unit, revision)
-    assert client.flush(10)
-    exposures = Counter(event[0] for event in server.events() if not event[-2])
-    assert exposures.total() == 2 * 200 + 1  # once a unit and phase; and user-0 of the other flag
-
-
-def test_no_more_units_are_remembered_than_there_is_room_for(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluation, "MOST_KNOWN", 3)
-    with Client(server.address) as client:
-        assert client.wait_ready(10)
-        server.send(change(make_change(5, make_flag("plain"))))
-        until = time.monotonic() + 10
-        while client.assign("plain", "user-0").reason is not Reason.SPLIT:
-            assert time.monotonic() < until
-        for number in range(10):
-            client.assign("plain", f"user-{number}")
-            client.assign("plain", number)  # type: ignore[arg-type]
-        assert list(client._current.compiled.known["plain"]) == ["user-0", "user-1", "user-2"]
