@@ -11,11 +11,12 @@ class Backoff:
     first: float = 0.25
     longest: float = 3.0
 
-    def pause(self, failures: int) -> float:
+    def pause(self, failures: int, rng: random.Random | None = None) -> float:
         """Return the seconds to wait after `failures` (>= 1) failures in a row.
 
         The pause is uniform over the upper nine tenths of its range, so that clients which lost
         their server at one moment don't all come back at one moment.
         """
         bound = min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
-        return random.uniform(0.1, 1.0) * bound  # noqa: S311 - jitter
+        uniform = random.uniform if rng is None else rng.uniform
+        return uniform(0.1, 1.0) * bound
