@@ -4,7 +4,8 @@ On Linux gRPC polls with epoll, by a design whose state a forked child inherits 
 are never answered, or it is aborted (measured with grpcio 1.78 to 1.85, while the parent had a
 stream open). With poll(2) every child works; releases before 1.81 also need the poller that is the
 default since then. Both are chosen by environment variables, which gRPC reads once, when it is
-imported. What the user chose by them stays.
+imported. What the user chose by them stays. With GRPC_ENABLE_FORK_SUPPORT set, to whatever value,
+children were seen to hang or to be aborted.
 """
 
 import os
@@ -21,7 +22,6 @@ STRATEGY, EXPERIMENTS, FORK_SUPPORT = (
     "GRPC_ENABLE_FORK_SUPPORT",
 )
 POLLER = "event_engine_poller_for_python"
-NO = ("0", "f", "false", "n", "no")
 
 
 def wanted_environment(
@@ -42,7 +42,7 @@ def works_after_fork(
     release: str, environment: Mapping[str, str], *, platform: str = sys.platform
 ) -> bool:
     """Return whether gRPC of a release that was imported with these variables survives a fork."""
-    if environment.get(FORK_SUPPORT, "").lower() in NO:
+    if environment.get(FORK_SUPPORT):
         return False
     wanted = wanted_environment(release, {}, platform=platform)
     return all(

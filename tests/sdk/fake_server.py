@@ -84,10 +84,11 @@ class FakeServer:
     def send(self, response: Response) -> None:
         self._script.put(response)
 
-    def send_all(self, response: Response) -> None:
+    def send_all(self, *responses: Response) -> None:
         """Send to all streams that were ever opened."""
         for script in self._scripts:
-            script.put(response)
+            for response in responses:
+                script.put(response)
 
     def end_stream(self) -> None:
         self._script.put(None)

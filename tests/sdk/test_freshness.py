@@ -105,13 +105,15 @@ async def test_ready_can_be_cancelled(nowhere: str) -> None:
 
 def test_states_are_told_by_another_thread(server: FakeServer) -> None:
     told: queue.Queue[tuple[State, str]] = queue.Queue()
+    first, server.first = server.first, []
     client = Client(server.address)
     client.on_state_change(lambda state: told.put((state, threading.current_thread().name)))
-    if client.wait_ready(20) and told.empty():  # READY may have come before the callback
-        told.put((State.READY, "tidegate-config"))
-    server.stop()
+    server.until(lambda: server.streams == 1)
+    server.send_all(*first)
     assert told.get(timeout=20) == (State.READY, "tidegate-config")
+    server.stop()
     assert told.get(timeout=20) == (State.STALE, "tidegate-config")
+    server.first = first
     server.start()
     assert told.get(timeout=20) == (State.READY, "tidegate-config")
     client.close()
@@ -122,9 +124,12 @@ def test_states_are_told_by_another_thread(server: FakeServer) -> None:
 
 def test_changes_are_told_with_their_flags(server: FakeServer) -> None:
     told: queue.Queue[FlagsChanged] = queue.Queue()
+    first, server.first = server.first, []
     with Client(server.address) as client:
-        assert client.wait_ready(20)
         stop = client.on_change(told.put)
+        server.until(lambda: server.streams == 1)
+        server.send_all(*first)
+        assert told.get(timeout=20) == changed(4, "chat-model")
         server.send(change(make_change(5, make_flag("other", phase=5))))
         assert told.get(timeout=20) == changed(5, "other")
         server.send(heartbeat(5, 60_000))
@@ -218,7 +223,7 @@ def test_a_broken_snapshot_file_is_replaced(
     path.write_text("nonsense")
     with Client(server.address, snapshot_file=path, bootstrap=BOOTSTRAP) as client:
         assert client.assign("chat-model", "u").variant == "v1"
-        assert client.wait_ready(20)
+        until_ready(client)
     assert "snapshot_file" in caplog.text
     assert path.read_bytes().startswith(b'{"format": "tidegate-snapshot-1"')
 

@@ -190,7 +190,10 @@ async def main():
     assert await client.ready(20)
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
-    client.on_change(lambda _: loop.call_soon_threadsafe(changed.set))
+    def tell(change):
+        if change.revision == 5:  # not the first snapshot, which may still be under way
+            loop.call_soon_threadsafe(changed.set)
+    client.on_change(tell)
     late = 0.0
     async def tick():
         nonlocal late
