@@ -111,6 +111,8 @@ class AssignmentServicer:
         epoch, revision = 0, Revision(0)
         while not self._feed.closed:
             changes = await self._feed.changes_after(revision, epoch, self._heartbeat_seconds)
+            if self._feed.closed:
+                return  # a write to a watcher that is gone might wait for ever
             if changes is None:
                 epoch, snapshot = self._feed.epoch, self._feed.snapshot
                 revision = snapshot.revision
