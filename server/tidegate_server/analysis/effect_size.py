@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scipy.special import poch
+
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure
 
@@ -20,9 +22,26 @@ class Magnitude(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EffectSize:
-    """Cohen's d: a difference in standard deviations between units, with its size in words."""
+    """Cohen's d: a difference in standard deviations between units, with its size in words.
+
+    degrees: of freedom of the pooled deviation, >= 1.
+    """
 
     cohens_d: float
+    degrees: float
+
+    @property
+    def hedges_g(self) -> float | NotEstimable:
+        """Cohen's d without its upward bias in small samples.
+
+        With m degrees of freedom it is d · Γ(m/2) / (sqrt(m/2) · Γ((m - 1)/2)). Source: Hedges
+        1981, "Distribution theory for Glass's estimator of effect size", J. Educ. Stat. 6, 107-128,
+        eq. 6e.
+        """
+        if self.degrees <= 1:
+            return NotEstimable(Cause.TOO_FEW_UNITS)
+        factor = float(poch((self.degrees - 1) / 2, 0.5)) / math.sqrt(self.degrees / 2)
+        return self.cohens_d * factor
 
     @property
     def magnitude(self) -> Magnitude:
@@ -57,4 +76,4 @@ def effect_size(
     deviation = math.sqrt(squares / degrees)
     if deviation == 0.0:
         return NotEstimable(Cause.ZERO_VARIANCE)
-    return EffectSize(difference / deviation)
+    return EffectSize(difference / deviation, degrees)

@@ -1,4 +1,4 @@
-"""Quantiles of events with intervals that respect clusters, from grouped histograms."""
+"""Quantiles of events with intervals that respect clusters: of grouped histograms, raw events."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from tidegate_server.analysis.aggregates import Histogram
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure, cluster_error
 from tidegate_server.analysis.histogram import bin_edges, bins
+from tidegate_server.analysis.samples import Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +49,44 @@ def quantile_figure(histogram: Histogram, share: float, *, exact: bool) -> Figur
     two halves, divided by t, are the errors below and above (Francisco and Fuller 1991).
     """
     distribution = _distribution(histogram, exact=exact)
-    events = int(distribution.cumulative[-1]) if distribution.cumulative.size else 0
-    if events == 0:
+    if histogram.counts.sum() == 0:
         return NotEstimable(Cause.NO_EVENTS)
-    in_group = histogram.counts.sum(axis=1)
-    occupied = in_group > 0
-    if int(occupied.sum()) < 2:
-        return NotEstimable(Cause.TOO_FEW_CELLS)
     column, part = distribution.locate(share)
     under = histogram.counts[:, :column].sum(axis=1) + part * histogram.counts[:, column]
-    influence = (share * in_group - under) / events
+    return _figure(distribution, share, histogram.counts.sum(axis=1), under)
+
+
+def sample_quantile_figure(events: Sample, share: float) -> Figure | NotEstimable:
+    """Return the quantile at `share`, in (0, 1), of raw events, units being the clusters.
+
+    The value is exact: the inverse of the empirical distribution. Errors as in `quantile_figure`.
+    """
+    if events.values.size == 0:
+        return NotEstimable(Cause.NO_EVENTS)
+    values, place, pooled = np.unique(events.values, return_inverse=True, return_counts=True)
+    distribution = _Distribution(pooled, pooled.cumsum(), values, values)
+    column, part = distribution.locate(share)
+    below = np.where(place < column, 1.0, np.where(place == column, part, 0.0))
+    return _figure(
+        distribution,
+        share,
+        np.bincount(events.unit, minlength=events.units),
+        np.bincount(events.unit, weights=below, minlength=events.units).astype(np.float64),
+    )
+
+
+def _figure(
+    distribution: _Distribution,
+    share: float,
+    in_cluster: NDArray[np.int64],
+    under: NDArray[np.float64],
+) -> Figure | NotEstimable:
+    """Return the quantile, given how many events each cluster has, in all and below it."""
+    occupied = in_cluster > 0
+    if int(occupied.sum()) < 2:
+        return NotEstimable(Cause.TOO_FEW_CELLS)
+    events = int(in_cluster.sum())
+    influence = (share * in_cluster - under) / events
     error = cluster_error(influence, occupied)
     critical = float(stdtrit(int(occupied.sum()) - 1, 0.975))
     reach = critical * error

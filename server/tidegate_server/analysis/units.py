@@ -60,3 +60,13 @@ def count_units(bitmap: NDArray[np.uint8]) -> UnitCount | NotEstimable:
         return NotEstimable(Cause.SATURATED)
     load = math.log(bits / zeros)
     return UnitCount(bits * load, math.sqrt(bits * max(math.expm1(load) - load, 0.0)))
+
+
+def count_units_by_row(bitmap: NDArray[np.uint8]) -> NDArray[np.float64] | NotEstimable:
+    """Estimate the units of each group: the rows of a bitmap read apart, shape (GROUPS,)."""
+    bits = bitmap.shape[1] * 8
+    zeros = bits - np.bitwise_count(bitmap).sum(axis=1, dtype=np.int64)
+    if not zeros.all():
+        return NotEstimable(Cause.SATURATED)
+    units: NDArray[np.float64] = bits * np.log(bits / zeros)
+    return units

@@ -42,7 +42,17 @@ def show_report(report: report_service_pb2.Report) -> RenderableType:
     )
     if not any(variant.outcomes for variant in report.variants):
         return Group(head, show_variants(report), Text("no outcomes have been reported yet"))
-    return Group(head, show_variants(report), _outcomes(report), _comparisons(report))
+    tables = (show_variants(report), _outcomes(report), _comparisons(report))
+    return Group(head, *tables, *_quality(report.quality))
+
+
+def _quality(quality: report_service_pb2.Quality) -> Iterator[Text]:
+    """Yield what puts the comparisons in doubt, or that nothing does."""
+    for fault in quality.faults:
+        yield Text(f"in doubt: {fault}", style="bold red")
+    if not quality.faults and quality.HasField("sample_ratio_p_value"):
+        chance = p_value(quality.sample_ratio_p_value)
+        yield Text(f"data: nothing lost or mixed up; units split as promised (p {chance})")
 
 
 def show_variants(report: report_service_pb2.Report) -> RenderableType:
@@ -101,7 +111,7 @@ def _outcomes(report: report_service_pb2.Report) -> RenderableType:
 
 
 def _comparisons(report: report_service_pb2.Report) -> RenderableType:
-    numbers = ["control", "treated", "difference", "95 % interval", "p-value"]
+    numbers = ["control", "treated", "difference", "95 % interval", "p, one look", "p, any look"]
     table = new_table(
         *("variant", "metric", *numbers, "Cohen's d", "better"),
         numbers=numbers,
@@ -145,6 +155,7 @@ def _estimate(
         difference,
         interval,
         p_value(estimate.p_value),
+        p_value(estimate.always_valid.p_value) if estimate.HasField("always_valid") else NOTHING,
         effect,
         _better(report, comparison),
     ]
@@ -153,11 +164,14 @@ def _estimate(
 def _better(
     report: report_service_pb2.Report, comparison: report_service_pb2.Comparison
 ) -> RenderableType:
-    match comparison.estimate.better:
+    estimate = comparison.estimate
+    at_any_look = estimate.better == estimate.always_valid.better
+    note = "" if at_any_look else " (one look)"
+    match estimate.better:
         case report_service_pb2.BETTER_TREATMENT:
-            return Text(comparison.treatment, style="green")
+            return Text(comparison.treatment + note, style="green" if at_any_look else "")
         case report_service_pb2.BETTER_CONTROL:
-            return Text(report.control, style="red")
+            return Text(report.control + note, style="red" if at_any_look else "")
         case report_service_pb2.BETTER_NEITHER:
             return "neither"
     return "unknown"

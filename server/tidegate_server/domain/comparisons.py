@@ -4,6 +4,7 @@ Figures are computed and paired within each phase and then combined (`analysis.p
 several phases a comparison's control and treatment are weighted means of the phases' figures.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -12,14 +13,30 @@ from typing import TypeAlias
 from tidegate.model import Direction, Metric, Phase, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate, OutcomeAggregate
 from tidegate_server.analysis.comparison import Estimate, compare
+from tidegate_server.analysis.confidence_sequence import AlwaysValid, Reading, Tuning, always_valid
 from tidegate_server.analysis.effect_size import EffectSize, effect_size
+from tidegate_server.analysis.effects import difference
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.histogram import is_exact, merge_histograms, occupied_bins
 from tidegate_server.analysis.means import mean_figure
-from tidegate_server.analysis.phases import Pair, combine_phases, estimable_pair
+from tidegate_server.analysis.phases import (
+    Heterogeneity,
+    Pair,
+    combine_phases,
+    estimable_pair,
+    heterogeneity,
+)
+from tidegate_server.analysis.posterior import posterior_of
 from tidegate_server.analysis.quantiles import quantile_figure
+from tidegate_server.analysis.spread import PhaseFigures
 from tidegate_server.analysis.units import count_units
 from tidegate_server.domain.metrics import QUANTILES, Better, Statistic, better_side, direction_of
+
+SEQUENCE = Tuning(planned=10_000)
+"""Reports know of no plan: their sequences are tightest at 10,000 units of an even split."""
+
+MOST_COUNTED = float(1 << 20)
+"""Units taken for an arm whose bitmap is full: fewer than there are, the safe side."""
 
 Phases: TypeAlias = Mapping[Phase, ArmAggregate]
 """One variant's aggregates by phase."""
@@ -29,7 +46,9 @@ Phases: TypeAlias = Mapping[Phase, ArmAggregate]
 class Comparison:
     """A treatment against the control on one statistic of one outcome.
 
-    better: UNKNOWN also where there is no estimate.
+    estimate: at a fixed horizon: good for one look. always_valid: good for any number of them.
+    better: by the estimate; UNKNOWN also where there is none. units: of control and treatment in
+    the phases that are compared, >= 0. heterogeneity: whether the phases' differences agree.
     """
 
     treatment: VariantKey
@@ -37,14 +56,65 @@ class Comparison:
     statistic: Statistic
     direction: Direction
     estimate: Estimate | NotEstimable
+    always_valid: AlwaysValid | NotEstimable
     effect_size: EffectSize | NotEstimable
     better: Better
+    units: tuple[float, float]
+    heterogeneity: Heterogeneity | NotEstimable
+
+    @property
+    def better_at_any_look(self) -> Better:
+        """The side that is better by the always-valid interval that decides."""
+        if isinstance(self.always_valid, NotEstimable):
+            return Better.UNKNOWN
+        return better_side(deciding(self.always_valid).interval, self.direction)
+
+    @property
+    def detectable(self) -> float | NotEstimable:
+        """The relative difference that one look would have found, at 5 % with 80 % chance, > 0."""
+        if isinstance(self.estimate, NotEstimable):
+            return self.estimate
+        ratio = self.estimate.log_ratio
+        if isinstance(ratio, NotEstimable):
+            return ratio
+        try:
+            return math.expm1(ratio.detectable())
+        except OverflowError:
+            return NotEstimable(Cause.OVERFLOW)
+
+    @property
+    def chance_to_win(self) -> float | NotEstimable:
+        """The chance that the treatment is better, in [0, 1], under a flat prior."""
+        if isinstance(self.estimate, NotEstimable):
+            return self.estimate
+        if self.direction is Direction.UNKNOWN:
+            return NotEstimable(Cause.NO_DIRECTION)
+        belief = posterior_of(self.estimate.effect)
+        if isinstance(belief, NotEstimable):
+            return belief
+        return belief.chance_to_win(higher_is_better=self.direction is Direction.HIGHER)
+
+
+def deciding(look: AlwaysValid) -> Reading:
+    """Return the reading to decide by: the relative one, where there is one."""
+    return look.difference if isinstance(look.relative, NotEstimable) else look.relative
 
 
 def units_of(arm: ArmAggregate) -> float | NotEstimable:
     """Return the estimated number of distinct units of an arm, >= 0."""
     counted = count_units(arm.units)
     return counted if isinstance(counted, NotEstimable) else counted.units
+
+
+def events_of(arm: ArmAggregate) -> int:
+    """Return the number of an arm's events: exposures and outcomes."""
+    return arm.exposures + sum(int(each.cells.count.sum()) for each in arm.outcomes.values())
+
+
+def units_at_least(arm: ArmAggregate) -> float:
+    """Return the estimated number of an arm's units; where the bitmap is full, MOST_COUNTED."""
+    units = units_of(arm)
+    return MOST_COUNTED if isinstance(units, NotEstimable) else units
 
 
 def comparisons(
@@ -59,9 +129,43 @@ def comparisons(
         direction = direction_of(name, declared)
         for statistic in _statistics(name, control, treated):
             pairs = _pairs(name, statistic, control, treated)
+            if isinstance(pairs, NotEstimable):
+                yield Comparison(
+                    treatment=treatment,
+                    outcome=name,
+                    statistic=statistic,
+                    direction=direction,
+                    estimate=pairs,
+                    always_valid=pairs,
+                    effect_size=pairs,
+                    better=Better.UNKNOWN,
+                    units=(0.0, 0.0),
+                    heterogeneity=pairs,
+                )
+                continue
             estimate, effect = _compare(statistic, pairs, control, treated)
-            better = _better(estimate, direction)
-            yield Comparison(treatment, name, statistic, direction, estimate, effect, better)
+            figures = [
+                PhaseFigures(*pair, units_at_least(control[phase]), units_at_least(treated[phase]))
+                for phase, pair in pairs.items()
+            ]
+            yield Comparison(
+                treatment,
+                name,
+                statistic,
+                direction,
+                estimate,
+                always_valid(figures, SEQUENCE),
+                effect,
+                _better(estimate, direction),
+                (sum(f.control_units for f in figures), sum(f.treatment_units for f in figures)),
+                _heterogeneity(pairs.values()),
+            )
+
+
+def _heterogeneity(pairs: Iterable[Pair]) -> Heterogeneity | NotEstimable:
+    """Test whether the phases' differences agree; those that can't be computed take no part."""
+    found = [difference(*pair) for pair in pairs]
+    return heterogeneity([each for each in found if not isinstance(each, NotEstimable)])
 
 
 def _better(estimate: Estimate | NotEstimable, direction: Direction) -> Better:
@@ -121,12 +225,10 @@ def _pair(
 
 def _compare(
     statistic: Statistic,
-    pairs: Mapping[Phase, Pair] | NotEstimable,
+    pairs: Mapping[Phase, Pair],
     control: Phases,
     treated: Phases,
 ) -> tuple[Estimate | NotEstimable, EffectSize | NotEstimable]:
-    if isinstance(pairs, NotEstimable):
-        return pairs, pairs
     estimate = compare(*combine_phases(list(pairs.values())))
     if isinstance(estimate, NotEstimable):
         return estimate, estimate

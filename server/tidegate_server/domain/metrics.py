@@ -5,7 +5,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tidegate.model import Direction, Metric
-from tidegate_server.analysis.comparison import Interval
+from tidegate_server.analysis.effects import Interval
 
 KNOWN: Mapping[str, Direction] = MappingProxyType(
     {

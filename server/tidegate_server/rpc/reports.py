@@ -9,8 +9,9 @@ from tidegate.v1 import flag_pb2, report_service_pb2, report_service_pb2_grpc
 from tidegate_server.analysis.comparison import Estimate
 from tidegate_server.analysis.effect_size import Magnitude
 from tidegate_server.analysis.estimable import NotEstimable
-from tidegate_server.domain.comparisons import Comparison
+from tidegate_server.domain.comparisons import Comparison, deciding
 from tidegate_server.domain.metrics import Better, Statistic
+from tidegate_server.domain.report_quality import ReportQuality
 from tidegate_server.ports import Clock
 from tidegate_server.rpc.errors import Context
 from tidegate_server.services.flags import Flags
@@ -73,6 +74,7 @@ def _report(report: Report) -> report_service_pb2.Report:
         control=report.control,
         variants=[_variant(each) for each in report.variants],
         comparisons=[_comparison(each) for each in report.comparisons],
+        quality=_quality(report.quality),
         phases=report.phases,
         create_time=create_time,
     )
@@ -105,6 +107,24 @@ def _outcome(outcome: OutcomeSummary) -> report_service_pb2.OutcomeSummary:
     )
 
 
+def _quality(quality: ReportQuality) -> report_service_pb2.Quality:
+    ratio = _known(quality.sample_ratio)
+    return report_service_pb2.Quality(
+        sample_ratio_p_value=ratio.p_value if ratio else None,
+        crossovers=[
+            report_service_pb2.Crossover(
+                phase=each.phase,
+                control=each.control,
+                treatment=each.treatment,
+                units=each.crossover.units,
+                standard_error=each.crossover.standard_error,
+            )
+            for each in quality.crossovers
+        ],
+        faults=quality.faults,
+    )
+
+
 def _comparison(comparison: Comparison) -> report_service_pb2.Comparison:
     message = report_service_pb2.Comparison(
         treatment=comparison.treatment,
@@ -121,6 +141,7 @@ def _comparison(comparison: Comparison) -> report_service_pb2.Comparison:
 
 def _estimate(estimate: Estimate, comparison: Comparison) -> report_service_pb2.Estimate:
     effect, relative = _known(comparison.effect_size), _known(estimate.relative_interval)
+    heterogeneity = _known(comparison.heterogeneity)
     return report_service_pb2.Estimate(
         control=estimate.control,
         treatment=estimate.treatment,
@@ -136,6 +157,27 @@ def _estimate(estimate: Estimate, comparison: Comparison) -> report_service_pb2.
         if effect
         else report_service_pb2.EFFECT_SIZE_UNSPECIFIED,
         better=SIDES[comparison.better],
+        always_valid=_always_valid(comparison),
+        minimum_detectable_effect=_known(comparison.detectable),
+        control_units=comparison.units[0],
+        treatment_units=comparison.units[1],
+        chance_to_win=_known(comparison.chance_to_win),
+        heterogeneity_p_value=heterogeneity.p_value if heterogeneity else None,
+    )
+
+
+def _always_valid(comparison: Comparison) -> report_service_pb2.AlwaysValid | None:
+    look = _known(comparison.always_valid)
+    if look is None:
+        return None
+    relative = _known(look.relative)
+    return report_service_pb2.AlwaysValid(
+        difference_lower=look.difference.interval.lower,
+        difference_upper=look.difference.interval.upper,
+        relative_lower=relative.interval.lower if relative else None,
+        relative_upper=relative.interval.upper if relative else None,
+        p_value=deciding(look).p_value,
+        better=SIDES[comparison.better_at_any_look],
     )
 
 

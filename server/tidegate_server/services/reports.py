@@ -19,9 +19,16 @@ from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.histogram import quantiles
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.moments import sample_deviation
-from tidegate_server.domain.comparisons import Comparison, Phases, comparisons, units_of
+from tidegate_server.domain.comparisons import (
+    Comparison,
+    Phases,
+    comparisons,
+    events_of,
+    units_of,
+)
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.metrics import QUANTILES, direction_of
+from tidegate_server.domain.report_quality import ReportQuality, quality_of
 from tidegate_server.errors import InvalidField
 from tidegate_server.ports import AggregateStore
 
@@ -68,6 +75,7 @@ class Report:
     control: VariantKey
     variants: tuple[VariantReport, ...]
     comparisons: tuple[Comparison, ...]
+    quality: ReportQuality
     phases: tuple[Phase, ...]
     create_time: datetime
 
@@ -125,7 +133,11 @@ def build_report(
         control=baseline,
         variants=tuple(
             _variant_report(
-                flag, v, shares.get(v, 0), data[v], _events(_phases_of(v, outside, phase))
+                flag,
+                v,
+                shares.get(v, 0),
+                data[v],
+                sum(map(events_of, _phases_of(v, outside, phase).values())),
             )
             for v in (baseline, *treatments)
         ),
@@ -134,6 +146,7 @@ def build_report(
             for v in treatments
             for each in comparisons(v, data[baseline], data[v], flag.metrics)
         ),
+        quality=quality_of(flag, baseline, treatments, data),
         phases=tuple(phases),
         create_time=now,
     )
@@ -167,13 +180,6 @@ def _variant_report(
             for name, outcome in sorted(pooled.outcomes.items())
         ),
         outside_split_events=outside_split_events,
-    )
-
-
-def _events(phases: Phases) -> int:
-    return sum(
-        arm.exposures + sum(int(each.cells.count.sum()) for each in arm.outcomes.values())
-        for arm in phases.values()
     )
 
 

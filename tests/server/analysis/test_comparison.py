@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tidegate_server.analysis.comparison import Estimate, Interval, compare, relative_interval
+from tidegate_server.analysis.comparison import Estimate, compare, relative_interval
+from tidegate_server.analysis.effects import Interval, log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure
 from tidegate_server.analysis.means import mean_figure
@@ -55,7 +56,7 @@ def test_agrees_with_welchs_test_on_unit_means(left: int, right: int) -> None:
 
 
 def test_relative_interval_is_the_exponential_of_that_of_the_log_ratio() -> None:
-    result = relative_interval(figure(10.0, 0.5), figure(12.0, 0.3))
+    result = relative_interval(log_ratio(figure(10.0, 0.5), figure(12.0, 0.3)), 10.0)
     assert isinstance(result, Interval)
     error = math.hypot(0.05, 0.025)
     degrees = 199 * error**4 / (0.05**4 + 0.025**4)
@@ -130,7 +131,7 @@ def test_a_p_value_is_never_zero() -> None:
 
 def test_too_large_for_floating_point() -> None:
     assert compare(figure(1.0, 1e308), figure(2.0, 1e308)) == NotEstimable(Cause.OVERFLOW)
-    wide = relative_interval(figure(1e-5, 1.0), figure(1.0, 1.0))
+    wide = relative_interval(log_ratio(figure(1e-5, 1.0), figure(1.0, 1.0)), 1e-5)
     assert wide == NotEstimable(Cause.OVERFLOW)
 
 

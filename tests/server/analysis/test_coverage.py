@@ -20,7 +20,8 @@ from tests.server.analysis.simulation import (
     users,
 )
 from tidegate_server.analysis.aggregates import OutcomeAggregate
-from tidegate_server.analysis.comparison import Estimate, Interval, compare
+from tidegate_server.analysis.comparison import Estimate, compare
+from tidegate_server.analysis.effects import Interval
 from tidegate_server.analysis.estimable import NotEstimable
 from tidegate_server.analysis.figures import Figure
 from tidegate_server.analysis.means import mean_figure

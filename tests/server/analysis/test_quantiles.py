@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from tidegate_server.analysis.aggregates import GROUPS, Histogram
-from tidegate_server.analysis.comparison import Interval, compare
+from tidegate_server.analysis.comparison import compare
+from tidegate_server.analysis.effects import Interval
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure, cluster_error
 from tidegate_server.analysis.histogram import histogram_of

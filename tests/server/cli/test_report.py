@@ -64,6 +64,9 @@ def a_report() -> report_service_pb2.Report:
                     relative_upper=-0.15,
                     p_value=1e-9,
                     better=report_service_pb2.BETTER_TREATMENT,
+                    always_valid=report_service_pb2.AlwaysValid(
+                        p_value=2e-3, better=report_service_pb2.BETTER_TREATMENT
+                    ),
                 ),
             ),
             report_service_pb2.Comparison(
@@ -94,12 +97,16 @@ def a_report() -> report_service_pb2.Report:
     )
 
 
-def rows(report: report_service_pb2.Report) -> list[list[str]]:
-    """Return the cells of every line of the tables."""
+def shown(report: report_service_pb2.Report) -> str:
     console = Console(width=300, color_system=None)
     with console.capture() as capture:
         console.print(show_report(report))
-    lines = capture.get().splitlines()
+    return capture.get()
+
+
+def rows(report: report_service_pb2.Report) -> list[list[str]]:
+    """Return the cells of every line of the tables."""
+    lines = shown(report).splitlines()
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
 
 
@@ -121,13 +128,23 @@ def test_outcomes_are_shown_one_line_each() -> None:
 def test_comparisons_name_who_is_better() -> None:
     table = rows(a_report())
     assert table[5] == [
-        *("v2", "latency_ms p95", "500", "400", "-20.0%", "-25.0% … -15.0%", "< 0.0001"),
+        *("v2", "latency_ms p95", "500", "400", "-20.0%", "-25.0% … -15.0%", "< 0.0001", "0.002"),
         *("–", "v2"),
     ]
     assert table[6] == [
-        *("v2", "error mean", "0.00%", "2.00%", "+0.02", "+0.01 … +0.03", "0.012"),
-        *("+0.31 small", "v1"),
+        *("v2", "error mean", "0.00%", "2.00%", "+0.02", "+0.01 … +0.03", "0.012", "–"),
+        *("+0.31 small", "v1 (one look)"),
     ]
+
+
+def test_doubts_about_the_data_are_shown() -> None:
+    report = a_report()
+    assert "data: nothing lost" not in shown(report)
+    report.quality.sample_ratio_p_value = 0.25
+    assert "units split as promised (p 0.25)" in shown(report)
+    report.quality.faults.append("some 50 units were seen in both variants")
+    assert "in doubt: some 50 units were seen in both variants" in shown(report)
+    assert "as promised" not in shown(report)
 
 
 def test_what_cannot_be_estimated_is_named_with_its_cause() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from tidegate.model import Direction, Metric
-from tidegate_server.analysis.comparison import Interval
+from tidegate_server.analysis.effects import Interval
 from tidegate_server.domain.metrics import Better, better_side, direction_of
 
 METRICS = (Metric("margin_eur", Direction.HIGHER), Metric("rating", Direction.LOWER))

@@ -2,6 +2,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +25,16 @@ from tidegate.model import (
 )
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.comparison import Estimate
+from tidegate_server.analysis.confidence_sequence import AlwaysValid
 from tidegate_server.analysis.effect_size import EffectSize
 from tidegate_server.analysis.estimable import Cause, NotEstimable
-from tidegate_server.domain.comparisons import Comparison
+from tidegate_server.analysis.phases import Heterogeneity
+from tidegate_server.analysis.windows import Resolution, Windows
+from tidegate_server.domain.comparisons import Comparison, deciding
 from tidegate_server.domain.events import Arm, Events, Offset, Series, Shard
 from tidegate_server.domain.metrics import Better, Statistic
 from tidegate_server.errors import InvalidField
-from tidegate_server.ports import Entry
+from tidegate_server.ports import Fold
 from tidegate_server.services.reports import Report, Reports, build_report
 from tidegate_server.worker.fold import fold
 
@@ -148,6 +152,82 @@ def test_which_side_is_better(rollout: Arms) -> None:
     assert latency.effect_size.cohens_d > 0.2
 
 
+def test_what_holds_at_any_look_is_wider(rollout: Arms) -> None:
+    latency = comparison(report(rollout), "latency_ms")
+    one_look, any_look = estimate(latency), latency.always_valid
+    assert isinstance(any_look, AlwaysValid)
+    assert any_look.difference.interval.lower < one_look.interval.lower
+    assert any_look.difference.interval.upper > one_look.interval.upper
+    assert deciding(any_look).p_value > one_look.p_value
+    assert latency.better_at_any_look is Better.CONTROL
+    assert list(latency.units) == pytest.approx([2_000, 2_000], rel=0.01)
+    assert isinstance(latency.detectable, float)
+    assert 0 < latency.detectable < 0.3, "the shift that was found"
+    assert latency.chance_to_win == pytest.approx(0, abs=1e-6)
+    assert comparison(report(rollout), "error").chance_to_win == pytest.approx(1, abs=1e-6)
+
+
+def test_small_arms_say_nothing_at_any_look() -> None:
+    arms = folded(
+        events(V1, "tokens", hashes(500, 1), np.arange(500)),
+        events(V2, "tokens", hashes(200, 2), np.arange(200)),
+    )
+    made = comparison(report(arms), "tokens")
+    assert made.always_valid == NotEstimable(Cause.BURN_IN, "treatment")
+    assert made.better_at_any_look is Better.UNKNOWN
+    assert isinstance(made.estimate, Estimate)
+
+
+def quality(control_units: int, treatment_units: int, *, both: int = 0, dropped: int = 0) -> Any:
+    """The checks of an even split of phase 9, `both` units being in both arms."""
+    units = hashes(control_units + treatment_units, 5)
+    arms = folded(
+        events(V1, "", units[:control_units], np.ones(control_units), phase=9),
+        events(
+            V2,
+            "",
+            units[control_units - both : control_units - both + treatment_units],
+            np.ones(treatment_units),
+            phase=9,
+        ),
+    )
+    treated = Arm(KEY, Phase(9), V2)
+    arms[treated] = dataclasses.replace(arms[treated], dropped=dropped)
+    even = (SplitShare(V1, 500_000), SplitShare(V2, 500_000))
+    flag = dataclasses.replace(FLAG, split=even)
+    return build_report(flag, arms, "", 0, NOW).quality
+
+
+def test_good_data_are_not_doubted() -> None:
+    found = quality(10_000, 10_100)
+    assert found.faults == found.crossovers == ()
+    assert found.sample_ratio.p_value > 0.1
+
+
+def test_a_split_that_was_not_kept_is_a_fault() -> None:
+    (fault,) = quality(10_000, 9_000).faults
+    assert fault.startswith("units are not split as promised")
+
+
+def test_units_in_both_arms_are_a_fault() -> None:
+    found = quality(10_000, 10_000, both=500)
+    (fault,) = found.faults
+    assert "seen in both variants" in fault
+    (crossed,) = found.crossovers
+    assert (crossed.phase, crossed.control, crossed.treatment) == (9, V1, V2)
+    assert crossed.crossover.units == pytest.approx(500, rel=0.1)
+
+
+def test_lost_events_are_a_fault() -> None:
+    assert quality(10_000, 10_000, dropped=20).faults == ()
+    (fault,) = quality(10_000, 10_000, dropped=500).faults
+    assert fault.startswith("outcomes were lost: v1 0.00%, v2 4.76%")
+
+
+def test_the_split_of_a_past_phase_is_not_known(rollout: Arms) -> None:
+    assert report(rollout).quality.sample_ratio == NotEstimable(Cause.NO_UNITS)
+
+
 def test_swapping_control_and_treatment_swaps_the_signs(rollout: Arms) -> None:
     one, other = report(rollout), report(rollout, control="v2")
     assert [each.variant for each in other.variants] == ["v2", "v1"]
@@ -256,6 +336,8 @@ def test_phases_are_described_together_and_compared_apart() -> None:
     assert compared.better is Better.TREATMENT
     assert isinstance(compared.effect_size, EffectSize)
     assert -0.2 < compared.effect_size.cohens_d < 0
+    assert isinstance(compared.heterogeneity, Heterogeneity)
+    assert compared.heterogeneity.p_value < 0.01, "1 % less in one phase and 3 % in the other"
     assert made.variants[0].outcomes[0].rate_per_second == pytest.approx(29_000 / 20)
 
 
@@ -263,6 +345,7 @@ def test_one_phase_alone() -> None:
     made = report(ramp(), phase=5)
     assert made.variants[0].outcomes[0].count == 19_000
     assert estimate(comparison(made, "error")).difference == pytest.approx(-0.01)
+    assert comparison(made, "error").heterogeneity == NotEstimable(Cause.ONE_PHASE)
     assert made.phases == (5, 7)
 
 
@@ -337,16 +420,17 @@ class StoredAggregates:
     async def load(self, shard: Shard, arm: Arm) -> ArmAggregate:
         raise NotImplementedError
 
-    async def commit(
-        self,
-        shard: Shard,
-        *,
-        start: Offset,
-        end: Offset,
-        before: Mapping[Arm, ArmAggregate],
-        after: Mapping[Arm, ArmAggregate],
-        rejected: Sequence[Entry] = (),
-    ) -> bool:
+    async def load_windows(
+        self, shard: Shard, wanted: Mapping[tuple[Arm, Resolution], Windows]
+    ) -> Mapping[tuple[Arm, Resolution], Windows]:
+        raise NotImplementedError
+
+    async def commit(self, shard: Shard, fold: Fold) -> bool:
+        raise NotImplementedError
+
+    async def read_windows(
+        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+    ) -> Mapping[Arm, Windows]:
         raise NotImplementedError
 
 

@@ -1,0 +1,209 @@
+"""Two arms compared again and again: intervals and p-values that stay valid at every look.
+
+An asymptotic confidence sequence covers the true effect at all looks at once with chance 1 - alpha,
+whenever and however often one looks, and whatever makes one stop. It runs on information, not on
+looks: with a part f of the planned size there, the interval is the estimate ± `margin(f, alpha)`
+standard errors.
+
+Equation numbers are those of Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2021, "Time-uniform
+central limit theory and asymptotic confidence sequences" (arXiv:2103.06476). In their notation
+f times `_information(alpha)` is t · rho².
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scipy.special import ndtr, stdtrit
+
+from tidegate_server.analysis.effects import Effect, Interval, difference, log_ratio
+from tidegate_server.analysis.estimable import Cause, NotEstimable
+from tidegate_server.analysis.phases import Pair, combine_phases
+from tidegate_server.analysis.spread import PhaseFigures, steadied
+
+BURN_IN = 300
+"""Units in the smaller arm below which nothing is said: the asymptotics need them (design §6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a sequence is tuned for. It is as valid at any other size, only wider.
+
+    planned: effective size (`effective_size`) at which the interval is to be tightest, > 0.
+    alpha: chance that the two-sided intervals ever exclude the truth, in (0, 0.5); a one-sided
+        bound has this chance by itself.
+    burn_in: units in the smaller arm, >= 0, below which nothing is said.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    planned: float
+    alpha: float = 0.05
+    burn_in: float = BURN_IN
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.planned < math.inf:
+            raise ValueError(f"planned: must be a number of units > 0, not {self.planned}")
+        if not 0.0 < self.alpha < 0.5:
+            raise ValueError(f"alpha: must be in (0, 0.5), not {self.alpha}")
+        if not 0.0 <= self.burn_in < math.inf:
+            raise ValueError(f"burn_in: must be a number of units >= 0, not {self.burn_in}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look says of an effect, on one scale.
+
+    interval: two-sided. lower, upper: one-sided bounds; each alone fails with chance alpha.
+    p_value: two-sided, against no effect, in (0, 1]: at most alpha where the interval excludes 0,
+        and only there.
+    """
+
+    interval: Interval
+    lower: float
+    upper: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlwaysValid:
+    """One look at two arms.
+
+    difference: treatment less control, in the outcome's unit.
+    relative: the difference as a part of the control's magnitude, made on the scale of the ratio's
+        logarithm: the reading to decide by, where there is one.
+    information: the part of the planned size that is there, > 0; may exceed 1.
+    """
+
+    difference: Reading
+    relative: Reading | NotEstimable
+    information: float
+
+
+def effective_size(control_units: float, treatment_units: float) -> float:
+    """Return the units of an evenly split test that tells as much: 4 n_c n_t / (n_c + n_t).
+
+    Both numbers >= 0. For even arms it is the total; with a 5 % canary it is a fifth of that.
+    """
+    total = control_units + treatment_units
+    return 4 * control_units * (treatment_units / total) if total else 0.0
+
+
+def margin(fraction: float, alpha: float) -> float:
+    """Return the two-sided interval's half width in standard errors (eq. 9).
+
+    fraction: the part of the planned size, > 0; the interval is tightest near 1. alpha: in (0, 1).
+    """
+    x = fraction * _information(alpha)
+    return math.sqrt((1 + 1 / x) * (math.log1p(x) - 2 * math.log(alpha)))
+
+
+def one_sided_margin(fraction: float, alpha: float) -> float:
+    """Return how many standard errors away a one-sided bound lies (eq. 134).
+
+    fraction: the part of the planned size, > 0. alpha: in (0, 0.5).
+    """
+    x = fraction * _information(2 * alpha)
+    return math.sqrt(2 * (1 + 1 / x) * math.log1p(math.sqrt(1 + x) / (2 * alpha)))
+
+
+def sequence_p_value(statistic: float, fraction: float, alpha: float) -> float:
+    """Return the always-valid two-sided p-value, in (0, 1] (eq. 155).
+
+    statistic: the estimate in standard errors. fraction: the part of the planned size, > 0.
+    alpha: the level that the sequence is tuned for; p <= alpha where |statistic| >= `margin`.
+    """
+    x = fraction * _information(alpha)
+    logarithm = (math.log1p(x) - statistic * (statistic * (x / (1 + x)))) / 2
+    return max(math.exp(min(logarithm, 0.0)), sys.float_info.min)
+
+
+def _information(alpha: float) -> float:
+    """Return t · rho² at the planned size, which makes the margin there the least (eq. 161)."""
+    return -2 * math.log(alpha) + math.log1p(-2 * math.log(alpha))
+
+
+def always_valid(phases: Sequence[PhaseFigures], tuning: Tuning) -> AlwaysValid | NotEstimable:
+    """Compare two arms at one of any number of looks. At least one phase.
+
+    Figures are steadied (`spread`) and compared within phases, and combined as by
+    `combine_phases`. Assumes independent units, errors that respect clusters (`mean_figure`,
+    `quantile_figure`), and enough units for a near normal estimate: hence the burn-in.
+
+    The running intersection of all looks is not taken. It may become empty; and where the effect
+    changes (a novelty that wears off) it goes on claiming what was true once. Who wants it asks
+    `intersect`.
+
+    Not estimable: before the burn-in is over, without variation, beyond floating point.
+    """
+    units = {
+        "control": sum(phase.control_units for phase in phases),
+        "treatment": sum(phase.treatment_units for phase in phases),
+    }
+    smaller = min(units, key=lambda arm: units[arm])
+    size = sum(effective_size(phase.control_units, phase.treatment_units) for phase in phases)
+    if units[smaller] < tuning.burn_in or size == 0.0:
+        return NotEstimable(Cause.BURN_IN, smaller)
+    information = size / tuning.planned
+    absolute = _read(difference(*_combined(phases, 0.0)), information, tuning.alpha)
+    if isinstance(absolute, NotEstimable):
+        return absolute
+    control, treatment = _combined(phases, 0.5)
+    logarithm = _read(log_ratio(control, treatment), information, tuning.alpha)
+    return AlwaysValid(absolute, _relative(logarithm, control.value), information)
+
+
+def intersect(previous: Interval, current: Interval) -> Interval | NotEstimable:
+    """Return what the intervals of two looks both allow: valid like each of them.
+
+    Only for an effect that can't change in time; see `always_valid`.
+    """
+    lower, upper = max(previous.lower, current.lower), min(previous.upper, current.upper)
+    return Interval(lower, upper) if lower <= upper else NotEstimable(Cause.DISJOINT)
+
+
+def read(effect: Effect, fraction: float, alpha: float) -> Reading | NotEstimable:
+    """Return what an effect says with a part `fraction` > 0 of the planned size there.
+
+    alpha: in (0, 0.5). Degrees of freedom enlarge the errors by what Student's t exceeds the normal
+    distribution by at the tightest margin. Not estimable without variation or beyond floating
+    point.
+    """
+    tightest = margin(1.0, alpha)
+    factor = -float(stdtrit(effect.degrees, float(ndtr(-tightest)))) / tightest
+    below, above = factor * effect.below, factor * effect.above
+    towards_zero = below if effect.value > 0 else above
+    if towards_zero == 0.0:
+        return NotEstimable(Cause.ZERO_VARIANCE)
+    two_sided, one_sided = margin(fraction, alpha), one_sided_margin(fraction, alpha)
+    interval = Interval(effect.value - two_sided * below, effect.value + two_sided * above)
+    lower, upper = effect.value - one_sided * below, effect.value + one_sided * above
+    if not all(map(math.isfinite, (interval.lower, interval.upper, lower, upper))):
+        return NotEstimable(Cause.OVERFLOW)
+    statistic = min(abs(effect.value) / towards_zero, 1e100)
+    return Reading(interval, lower, upper, sequence_p_value(statistic, fraction, alpha))
+
+
+def _read(effect: Effect | NotEstimable, fraction: float, alpha: float) -> Reading | NotEstimable:
+    return effect if isinstance(effect, NotEstimable) else read(effect, fraction, alpha)
+
+
+def _relative(logarithm: Reading | NotEstimable, control: float) -> Reading | NotEstimable:
+    """Return the reading of a log-ratio as one of the difference divided by |control|."""
+    if isinstance(logarithm, NotEstimable):
+        return logarithm
+    ends = logarithm.interval.lower, logarithm.interval.upper, logarithm.lower, logarithm.upper
+    try:
+        low, high, lower, upper = map(math.expm1, ends)
+    except OverflowError:
+        return NotEstimable(Cause.OVERFLOW)
+    if control > 0:
+        return replace(logarithm, interval=Interval(low, high), lower=lower, upper=upper)
+    return replace(logarithm, interval=Interval(-high, -low), lower=-upper, upper=-lower)
+
+
+def _combined(phases: Sequence[PhaseFigures], power: float) -> Pair:
+    pairs = [steadied(phase, power) for phase in phases]
+    return combine_phases(pairs) if len(pairs) > 1 else pairs[0]
