@@ -8,9 +8,26 @@ from tidegate import evaluation
 from tidegate.arm import arm_of
 from tidegate.errors import ConfigurationError
 from tidegate.evaluation import Given
+from tidegate.model import Revision
 from tidegate.model_version import ModelVersion
 from tidegate.recorder import Recorder
 from tidegate.token import hash_bytes, write_token
+
+
+class Grant(evaluation.Grant):
+    """What is given at one revision, by one client.
+
+    `seen` are the units that are known to have been given it. See `Recorder.seen_by`.
+    """
+
+    __slots__ = ("recorder", "seen")
+
+    def __init__(
+        self, given: Given, revision: Revision, recorder: Recorder, seen: set[str]
+    ) -> None:
+        super().__init__(given, revision)
+        self.recorder = recorder
+        self.seen = seen
 
 
 class Assignment(evaluation.Assignment):
@@ -19,9 +36,9 @@ class Assignment(evaluation.Assignment):
     Never raises once it exists; whatever can't be reported is counted and logged.
     """
 
-    __slots__ = ("recorder",)
+    __slots__ = ()
 
-    recorder: Recorder
+    grant: Grant
 
     @property
     def token(self) -> str:
@@ -44,17 +61,18 @@ class Assignment(evaluation.Assignment):
 
         For names with other characters see `Client.track`. Numbers lie within ±1e100.
         """
+        grant = self.grant
         for outcome, value in outcomes.items():
-            self.recorder.track(self.given, self.unit_id, outcome, value)
+            grant.recorder.track(grant.given, self.unit_id, outcome, value)
 
     def served(self, variant: str) -> None:
         """Report that another variant of the flag was served than the assigned one, a fallback.
 
         It is the outcome "served.<variant>" with the value 1. All outcomes stay those of the
-        assigned variant, whatever was served: so a variant answers for the fallbacks that it needs,
+        assigned variant, whatever was served: so a variant grants for the fallbacks that it needs,
         and units are compared as they were randomised.
         """
-        self.recorder.served(self.given, self.unit_id, variant)
+        self.grant.recorder.served(self.given, self.unit_id, variant)
 
     def measure(self) -> "Measurement":
         """Return a context manager that reports latency_ms and error of the block it is put round.

@@ -20,12 +20,17 @@ LONGEST_UNIT_ID = 1_000
 
 _hash32 = mmh3.hash
 
+unit_digest: Callable[[bytes], bytes] = mmh3.mmh3_x64_128_digest
+"""Of a unit's id in UTF-8: begins with the 8 bytes of `unit_hash`, little-endian."""
+
 
 def plain_unit_id(unit_id: object) -> str | None:
     """Return `unit_id` as an exact `str`, or None where it is no valid id of a unit.
 
     Valid is a string of 1 to LONGEST_UNIT_ID characters that UTF-8 can encode.
     """
+    if type(unit_id) is str and 0 < len(unit_id) <= LONGEST_UNIT_ID and unit_id.isascii():
+        return unit_id
     if not issubclass(type(unit_id), str):
         return None
     text = str.__str__(unit_id)

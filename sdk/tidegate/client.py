@@ -8,20 +8,19 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from tidegate.assigning import Assigner
 from tidegate.assignment import Assignment
-from tidegate.attributes import randomised_unit
-from tidegate.bucketing import plain_unit_id
 from tidegate.changes import FlagsChanged
 from tidegate.config_stream import State
 from tidegate.errors import ConfigurationError
-from tidegate.evaluation import NO_PHASE, CompiledSnapshot, Given
+from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_queue import QueueOptions
 from tidegate.explanation import Explanation, explain
 from tidegate.link import Link
 from tidegate.log_limit import LogLimit
-from tidegate.model import FlagKey, Reason, VariantKey
+from tidegate.model import FlagKey
 from tidegate.options import (
     checked_address,
     checked_int,
@@ -42,9 +41,9 @@ class Stats:
     """Numbers of events, exposures and outcomes together, since the client was made.
 
     `queued`: waiting or under way now. `spooled`: waiting on disk. `acknowledged`: stored by the
-    server. `dropped`: lost, to a full queue, a final refusal by the server, or an end without a
+    server. `dropped`: lost, to a full queue, a final refusal of their batch, or an end without a
     server. `refused`: outcomes that could not be recorded, because of their name, their value, or
-    an assignment without a variant.
+    an assignment without a variant, and single events that the server refused.
     """
 
     queued: int
@@ -54,14 +53,7 @@ class Stats:
     spooled: int = 0
 
 
-class _Current(Protocol):
-    """Where `assign` finds the best snapshot known."""
-
-    @property
-    def compiled(self) -> CompiledSnapshot: ...
-
-
-class Client:
+class Client(Assigner):
     """Assigns units to variants in process, and reports what became of it.
 
     Make one for a process and share it between threads. The constructor returns at once, and does
@@ -81,7 +73,7 @@ class Client:
         record_exposures: bool = True,
         send_unit_ids: bool = True,
         queue_size: int = 100_000,
-        batch_size: int = 500,
+        batch_size: int = 5_000,
         flush_interval: float = 1.0,
         session_ttl: float = 3_600.0,
         snapshot_file: str | os.PathLike[str] | None = None,
@@ -99,7 +91,8 @@ class Client:
             send_unit_ids: whether ids of units are sent; without, only their hashes are.
             queue_size: most events that wait for the server; further ones are dropped and counted.
                 1 to 10,000,000.
-            batch_size: most events sent at once, 1 to 10,000.
+            batch_size: most events sent at once, 1 to 10,000: so many only after a burst, or when
+                the server was away.
             flush_interval: longest time an event waits for others, in seconds: 0.01 to 60.
             session_ttl: how long a pinned session is remembered after its last use, in seconds:
                 1 to 86,400. See `assign`.
@@ -132,8 +125,8 @@ class Client:
             spool=_spool(spool_dir, checked_int("spool_size", spool_size, 10**12)),
             offline=offline,
         )
-        self._current: _Current = self._link.stream
-        self._recorder = Recorder(self._link.queue.add, self._variants_of)
+        self._current = self._link.stream
+        self._recorder = Recorder(self._link.queue.add, self._variants_of, self._forget_plans)
         self._sessions = Sessions(checked_seconds("session_ttl", session_ttl, 1, 86_400))
         self._exposing = record_exposures
         self._limited_log = LogLimit(log)
@@ -141,51 +134,6 @@ class Client:
         self._link.start()
         _clients.add(self)
         atexit.register(self.close)
-
-    def assign(
-        self,
-        flag: str,
-        unit_id: str,
-        attributes: Mapping[str, Any] | None = None,
-        *,
-        default: Any = None,
-        session_id: str | None = None,
-    ) -> Assignment:
-        """Return the variant of a unit. Never raises; the assignment's `reason` says what decided.
-
-        With a `session_id`, a conversation of the unit keeps the variant that a split gave it, and
-        its phase, while the split changes. Its pin breaks when the flag is killed or deleted, when
-        the variant has no share left, and when it was not used for `session_ttl`. Pins live in this
-        process, 100,000 at most.
-
-        Args:
-            flag: key of the flag.
-            unit_id: who is randomised: a string of 1 to 1,000 characters.
-            attributes: what targeting rules look at: strings, numbers and booleans by name.
-            default: the assignment's value where there is no variant to give.
-            session_id: names a session of the unit: a string of 1 to 1,000 characters.
-        """
-        try:
-            compiled = self._current.compiled
-            try:
-                given = compiled.choosers[flag](unit_id, attributes)
-            except KeyError:
-                given = compiled.chooser(flag)(unit_id, attributes)
-            if session_id is not None or given.unit_attribute:
-                unit_id, given = self._settled(compiled, unit_id, attributes, session_id, given)
-            assignment = Assignment()
-            assignment.unit_id = unit_id
-            assignment.revision = compiled.revision
-            assignment.recorder = recorder = self._recorder
-            if given.variant:
-                if self._exposing and unit_id not in recorder.seen.get(given, ()):
-                    recorder.expose(given, unit_id)
-            else:
-                given = self._without_variant(given, unit_id, default)
-            assignment.given = given
-        except Exception as error:  # noqa: BLE001 - must not reach the application
-            return self._failed(flag, unit_id, default, error)
-        return assignment
 
     def track(self, name: str, value: float, assignment: Assignment | str) -> None:
         """Report an outcome of an assignment; the same as its own `track`, for any valid name.
@@ -196,7 +144,7 @@ class Client:
             assignment: what `assign` returned, or its `token`, also in another process and later.
         """
         if isinstance(assignment, Assignment):
-            self._recorder.track(assignment.given, assignment.unit_id, name, value)
+            self._recorder.track(assignment.grant.given, assignment.unit_id, name, value)
         elif isinstance(assignment, str):
             self._recorder.track_token(assignment, name, value)
         else:
@@ -276,7 +224,7 @@ class Client:
             queued=counts.queued,
             acknowledged=counts.acknowledged,
             dropped=counts.dropped,
-            refused=self._recorder.refused,
+            refused=self._recorder.refused + counts.refused,
             spooled=counts.spooled,
         )
 
@@ -312,56 +260,9 @@ class Client:
     ) -> None:
         self.close()
 
-    def _settled(
-        self,
-        compiled: CompiledSnapshot,
-        unit_id: Any,
-        attributes: Mapping[str, Any] | None,
-        session_id: object,
-        given: Given,
-    ) -> tuple[Any, Given]:
-        """Return the unit that is randomised, and what it is given in its session."""
-        if given.unit_attribute:
-            unit_id = randomised_unit(given.unit_attribute, unit_id, attributes)
-        unit = plain_unit_id(unit_id)
-        if session_id is None or unit is None:
-            return unit_id, given
-        session = plain_unit_id(session_id)
-        if session is None:
-            self._limited_log.warning(
-                f"session of {given.flag}",
-                "flag %s: session_id must be a string of 1 to 1,000 characters, not %s; "
-                "the session is not pinned",
-                given.flag,
-                shown(session_id),
-            )
-            return unit_id, given
-        return unit_id, self._sessions.given(compiled.snapshot, session, unit, given)
-
     def _variants_of(self, flag_key: str) -> Collection[str] | None:
         flag = self._current.compiled.snapshot.flags.get(FlagKey(flag_key))
         return None if flag is None else {variant.key for variant in flag.variants}
-
-    def _without_variant(self, given: Given, unit_id: object, default: Any) -> Given:
-        if given.reason is Reason.INVALID_UNIT:
-            self._limited_log.warning(
-                f"unit of {given.flag}",
-                "flag %s: unit_id must be a string of 1 to 1,000 characters, not %.100r",
-                given.flag,
-                unit_id,
-            )
-        return given if default is None else given.with_value(default)
-
-    def _failed(self, flag: str, unit_id: str, default: Any, error: Exception) -> Assignment:
-        self._limited_log.warning(
-            f"{flag!r:.100}", "flag %.100r could not be evaluated", flag, error=error
-        )
-        assignment = Assignment()
-        assignment.given = Given(FlagKey(flag), VariantKey(""), default, Reason.ERROR, "", NO_PHASE)
-        assignment.unit_id = unit_id
-        assignment.revision = self._current.compiled.revision
-        assignment.recorder = self._recorder
-        return assignment
 
 
 class _Asleep:

@@ -1,4 +1,4 @@
-"""One flag as a function: everything it can give is built beforehand.
+"""One flag, compiled: everything it can give is built beforehand.
 
 A flag that has nothing but a split is one hash and one binary search; what a flag does not use
 costs it nothing.
@@ -6,10 +6,10 @@ costs it nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from tidegate.attributes import Attributes, randomised_unit
-from tidegate.bucketing import boundary, splitter
+from tidegate.bucketing import boundary, plain_unit_id, splitter
 from tidegate.given import Chooser, Given, always, nothing
 from tidegate.model import PPM, Flag, Operator, Reason, Rule, RuleSplit, VariantKey
 from tidegate.read_only import freeze
@@ -21,8 +21,8 @@ Met: TypeAlias = Callable[[object, Attributes | None], bool]
 Gate: TypeAlias = Callable[[object, object], Given | None]
 """From a unit to what it is given instead of all that comes behind; None: it may pass."""
 
-CompiledRule: TypeAlias = tuple[Matcher, Chooser]
-"""A rule's clauses, and what it serves."""
+Step: TypeAlias = tuple[Matcher, Chooser]
+"""Whom something decides about before the split, a rule for instance, and what they are given."""
 
 _BEFORE_PREREQUISITES = frozenset({Reason.INVALID_UNIT, Reason.KILLED, Reason.OVERRIDE})
 """What is decided whether prerequisites are met or not."""
@@ -43,66 +43,113 @@ class Around:
     holdout_ppm: int
 
 
-def compile_flag(flag: Flag, around: Around) -> Chooser:
-    """Return the function that evaluates one flag.
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What decides about a valid id of a unit: the first step that matches, otherwise the split.
+
+    steps: what comes before the split, in order. unit_steps: those of it that can match without
+    attributes, and never look at them. starts, results: the split's ranges (see `Allocation`), and
+    what their units are given; the buckets are those of `salt`.
+    """
+
+    steps: tuple[Step, ...]
+    unit_steps: tuple[Step, ...]
+    salt: str
+    starts: tuple[int, ...]
+    results: tuple[Given, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFlag:
+    """One flag, compiled.
+
+    choose: evaluates it. path: is all that `choose` does, for a valid id of a unit; None where it
+    does more, because of prerequisites or of `unit_attribute`, which is the flag's.
+    """
+
+    choose: Chooser
+    path: Path | None
+    unit_attribute: str
+
+
+def compile_flag(flag: Flag, around: Around) -> CompiledFlag:
+    """Compile one flag.
 
     Raises:
         KeyError: the flag names a variant that it does not have.
     """
     build = Builder(flag)
-    if flag.killed:
-        return _of_attribute(flag.unit_attribute, build.killed())
-    split = _gated(build.enrolment(), build.split())
-    gate = _both(build.holdout(around.holdout_ppm), build.layer())
-    if flag.overrides or flag.rules:
-        choose = _targeted(build, split, gate, around.find_segment)
-    else:
-        choose = _gated(gate, split)
+    path = _path(build, around)
+    choose = _chooser(path, build.invalid)
+    if not flag.unit_attribute and (around.met is None or flag.killed):
+        return CompiledFlag(choose, path, "")
     choose = _of_attribute(flag.unit_attribute, choose)
-    if around.met is None:
-        return choose
-    return _if_met(around.met, build.given(flag.default, Reason.PREREQUISITE), choose)
+    if around.met is not None:
+        choose = _if_met(around.met, build.given(flag.default, Reason.PREREQUISITE), choose)
+    return CompiledFlag(choose, None, flag.unit_attribute)
 
 
-def _targeted(build: "Builder", split: Chooser, gate: Gate | None, find: FindSegment) -> Chooser:
-    invalid, overrides, rules = build.invalid, build.overrides(), build.rules(find)
-    by_unit = _by_unit(build.flag.rules, rules)
+def _path(build: "Builder", around: Around) -> Path:
+    flag = build.flag
+    if flag.killed:
+        return Path((), (), flag.salt, (0,), (build.given(flag.default, Reason.KILLED),))
+    before = (
+        *_override(build.overrides()),
+        *_gated(build.holdout(around.holdout_ppm)),
+        *_gated(build.layer()),
+    )
+    rules = build.rules(around.find_segment)
+    behind = _gated(build.enrolment())
+    return Path(
+        (*before, *rules, *behind),
+        (*before, *_by_unit(flag.rules, rules), *behind),
+        flag.salt,
+        flag.allocation.starts,
+        build.results(),
+    )
 
-    def choose(unit: Any, attributes: Attributes | None) -> Given:
-        given = split(unit, None)
-        if given is invalid:
-            return given
-        if overrides and unit in overrides:
-            return overrides[unit]
-        if gate is not None:
-            stopped = gate(unit, None)
-            if stopped is not None:
-                return stopped
-        if not attributes:
-            return given if by_unit is None else by_unit(unit, None) or given
-        for matches, serve in rules:
-            if matches(attributes, unit):
-                return serve(unit, None)
-        return given
+
+def _chooser(path: Path, invalid: Given) -> Chooser:
+    steps, unit_steps = path.steps, path.unit_steps
+    split = splitter(path.salt, path.starts, path.results, invalid)
+    if not steps:
+        return split
+
+    def choose(unit_id: object, attributes: Attributes | None) -> Given:
+        unit = plain_unit_id(unit_id)
+        if unit is None:
+            return invalid
+        for matches, serve in steps if attributes else unit_steps:
+            if matches(attributes, unit):  # type: ignore[arg-type]
+                return serve(unit, attributes)
+        return split(unit, None)
 
     return choose
 
 
-def _by_unit(rules: tuple[Rule, ...], compiled: tuple[CompiledRule, ...]) -> Gate | None:
-    """Return what the rules give that can match without attributes; None if there are none."""
-    those = tuple(
-        pair
-        for rule, pair in zip(rules, compiled, strict=True)
+def _override(overrides: Mapping[str, Given]) -> tuple[Step, ...]:
+    if not overrides:
+        return ()
+    return ((lambda _, unit: unit in overrides, lambda unit, _: overrides[unit]),)
+
+
+def _gated(gate: Gate | None) -> tuple[Step, ...]:
+    if gate is None:
+        return ()
+    return ((lambda _, unit: gate(unit, None) is not None, gate),)  # type: ignore[return-value]
+
+
+def _by_unit(rules: tuple[Rule, ...], compiled: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the rules that can match without attributes."""
+    return tuple(
+        (_without_attributes(matches), serve)
+        for rule, (matches, serve) in zip(rules, compiled, strict=True)
         if all(clause.operator is Operator.IN_SEGMENT for clause in rule.clauses)
     )
 
-    def choose(unit: Any, _: object) -> Given | None:
-        for matches, serve in those:
-            if matches(_NO_ATTRIBUTES, unit):
-                return serve(unit, None)
-        return None
 
-    return choose if those else None
+def _without_attributes(matches: Matcher) -> Matcher:
+    return lambda _, unit: matches(_NO_ATTRIBUTES, unit)
 
 
 def _of_attribute(attribute: str, choose: Chooser) -> Chooser:
@@ -121,18 +168,6 @@ def _if_met(met: Met, unmet: Given, choose: Chooser) -> Chooser:
         return unmet
 
     return choose_if_met
-
-
-def _both(first: Gate | None, second: Gate | None) -> Gate | None:
-    if first is None or second is None:
-        return first or second
-    return lambda unit, _: first(unit, None) or second(unit, None)
-
-
-def _gated(gate: Gate | None, split: Chooser) -> Chooser:
-    if gate is None:
-        return split
-    return lambda unit, _: gate(unit, None) or split(unit, None)
 
 
 class Builder:
@@ -156,10 +191,13 @@ class Builder:
 
     def split(self) -> Chooser:
         """Return what gives each unit the variant of its bucket."""
-        flag = self.flag
-        by_variant = {key: self.given(key, Reason.SPLIT) for key in flag.allocation.variants}
-        results = [by_variant[key] for key in flag.allocation.variants]
-        return splitter(flag.salt, flag.allocation.starts, results, self.invalid)
+        return splitter(self.flag.salt, self.flag.allocation.starts, self.results(), self.invalid)
+
+    def results(self) -> tuple[Given, ...]:
+        """Return what the units of each range of the split are given."""
+        keys = self.flag.allocation.variants
+        by_variant = {key: self.given(key, Reason.SPLIT) for key in keys}
+        return tuple(by_variant[key] for key in keys)
 
     def enrolment(self) -> Gate | None:
         """Return the gate of enrolment; None if there is none."""
@@ -192,7 +230,7 @@ class Builder:
             for override in self.flag.overrides
         }
 
-    def rules(self, find: FindSegment) -> tuple[CompiledRule, ...]:
+    def rules(self, find: FindSegment) -> tuple[Step, ...]:
         """Return the rules, in order."""
         return tuple(
             (compile_clauses(rule.clauses, find), self._serve(rule)) for rule in self.flag.rules

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 import grpc
 
 from tidegate.channel import NoChannel
+from tidegate.event_batch import Batch, varint
 from tidegate.log_limit import LogLimit
-from tidegate.v1 import event_service_pb2, event_service_pb2_grpc
+from tidegate.v1 import event_service_pb2
 
 log = logging.getLogger("tidegate")
 
@@ -40,6 +42,10 @@ RETRY_AFTER = "retry-after-ms"
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 """A server can't ask for more."""
 
+METHOD = "/tidegate.v1.EventService/ReportEvents"
+
+_Call: TypeAlias = Callable[..., event_service_pb2.ReportEventsResponse]
+
 
 class Fate(StrEnum):
     """What became of a batch."""
@@ -53,10 +59,15 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to an attempt; `retry_after`: the least seconds to wait, as the server says."""
+    """The answer to an attempt.
+
+    `retry_after`: the least seconds to wait, as the server says. `refused`: how many events of a
+    batch that is STORED the server refused.
+    """
 
     fate: Fate
     retry_after: float = 0.0
+    refused: int = 0
 
 
 class Delivery:
@@ -64,29 +75,52 @@ class Delivery:
 
     def __init__(self, channel: Callable[[], grpc.Channel]) -> None:
         self._channel = channel
-        self._stub: event_service_pb2_grpc.EventServiceStub | None = None
+        self._report: _Call | None = None
         self._limited_log = LogLimit(log)
 
-    def attempt(self, batch: event_service_pb2.EventBatch, seconds: float, attempts: int) -> Answer:
+    def attempt(self, batch: Batch, seconds: float, attempts: int) -> Answer:
         """Send a batch, for the `attempts`th time, and wait at most `seconds` for the answer."""
         try:
-            if self._stub is None:
-                self._stub = event_service_pb2_grpc.EventServiceStub(self._channel())
-            request = event_service_pb2.ReportEventsRequest(batch=batch)
-            self._stub.ReportEvents(request, timeout=seconds)
+            if self._report is None:
+                self._report = self._channel().unary_unary(
+                    METHOD,
+                    request_serializer=request_of,
+                    response_deserializer=event_service_pb2.ReportEventsResponse.FromString,
+                )
+            response = self._report(batch.payload, timeout=seconds)
         except grpc.RpcError as error:
-            return self._failed(error, len(batch.values), attempts)
+            return self._failed(error, batch.size, attempts)
         except NoChannel:
             return Answer(Fate.LATER)
         except ValueError:  # what gRPC raises for a channel that was closed meanwhile
-            self._stub = None
+            self._report = None
             return Answer(Fate.LATER)
-        return Answer(Fate.STORED)
+        return self._stored(response, batch.size)
 
     def after_fork(self) -> None:
         """Forget the parent's channel."""
-        self._stub = None
+        self._report = None
         self._limited_log = LogLimit(log)
+
+    def _stored(self, response: event_service_pb2.ReportEventsResponse, size: int) -> Answer:
+        """Note what the server has not taken of a batch that is stored."""
+        refused = max(0, min(response.refused_count, size))
+        if refused:
+            self._limited_log.warning(
+                "events refused",
+                "%d of %d events of a batch were refused for good: %s",
+                refused,
+                size,
+                next((each.reason for each in response.refused_events), "the server says no more"),
+            )
+        if response.left_out:
+            self._limited_log.warning(
+                "left out",
+                "the server left out %d entries of a batch, but stored its events: %s",
+                len(response.left_out),
+                response.left_out[0],
+            )
+        return Answer(Fate.STORED, refused=refused)
 
     def _failed(self, error: grpc.RpcError, size: int, attempts: int) -> Answer:
         status, details = grpc.StatusCode.UNKNOWN, str(error)
@@ -109,6 +143,11 @@ class Delivery:
             details,
         )
         return Answer(Fate.REFUSED)
+
+
+def request_of(payload: bytes) -> bytes:
+    """Return a serialized ReportEventsRequest whose field 1 is a serialized batch."""
+    return b"\x0a" + varint(len(payload)) + payload
 
 
 def _retry_after(error: grpc.RpcError) -> float:

@@ -10,8 +10,8 @@ search, and more only for what the flag uses.
 from typing import Any, TypeAlias
 
 from tidegate.attributes import Attributes, randomised_unit
-from tidegate.compiled_flag import Around, Met, compile_flag
-from tidegate.given import NO_PHASE, Chooser, Given, always, nothing
+from tidegate.compiled_flag import Around, CompiledFlag, Met, compile_flag
+from tidegate.given import NO_PHASE, Chooser, Given, Grant, always, nothing
 from tidegate.model import (
     Change,
     Flag,
@@ -30,7 +30,7 @@ from tidegate.model import (
 from tidegate.prerequisites import is_endless, needed_flags
 from tidegate.targeting import Matcher, compile_segment
 
-__all__ = ["NO_PHASE", "Assignment", "Chooser", "CompiledSnapshot", "Given"]
+__all__ = ["NO_PHASE", "Assignment", "Chooser", "CompiledSnapshot", "Given", "Grant"]
 
 Need: TypeAlias = tuple[type[Change], str]
 """What a compiled flag was made from beside the flag: another flag or a segment, by its key."""
@@ -42,41 +42,50 @@ class Assignment:
     Filled attribute by attribute, which takes half the time of an __init__; not to be changed.
     """
 
-    __slots__ = ("given", "revision", "unit_id")
+    __slots__ = ("grant", "unit_id")
 
-    given: Given
-    revision: Revision
+    grant: Grant
     unit_id: str
+
+    @property
+    def given(self) -> Given:
+        """What the unit was given, and why."""
+        return self.grant.given
+
+    @property
+    def revision(self) -> Revision:
+        """The environment's revision at which it was given."""
+        return self.grant.revision
 
     @property
     def flag(self) -> FlagKey:
         """Key of the flag that was asked for."""
-        return self.given.flag
+        return self.grant.given.flag
 
     @property
     def variant(self) -> VariantKey:
         """Key of the variant; "" where `reason` says that there is none."""
-        return self.given.variant
+        return self.grant.given.variant
 
     @property
     def value(self) -> Any:
         """The variant's value, a read-only dictionary; the caller's default without a variant."""
-        return self.given.value
+        return self.grant.given.value
 
     @property
     def reason(self) -> Reason:
         """What decided."""
-        return self.given.reason
+        return self.grant.given.reason
 
     @property
     def rule(self) -> str:
         """Name of the rule that matched, for Reason.RULE; otherwise ""."""
-        return self.given.rule
+        return self.grant.given.rule
 
     @property
     def phase(self) -> Phase:
         """The flag's phase (>= 1); 0 where there is no flag."""
-        return self.given.phase
+        return self.grant.given.phase
 
     def __repr__(self) -> str:
         return (
@@ -89,17 +98,28 @@ class Assignment:
 class CompiledSnapshot:
     """A snapshot in the form that evaluates units. Immutable but for what it has yet to compile.
 
-    `choosers` holds the flags compiled so far; ask `chooser` for one that is not there.
+    `plans` and `grants` are for a client, which keeps there what it derived from this snapshot.
     """
 
-    __slots__ = ("_missing", "_needs", "_segments", "choosers", "revision", "snapshot")
+    __slots__ = (
+        "_flags",
+        "_missing",
+        "_needs",
+        "_segments",
+        "grants",
+        "plans",
+        "revision",
+        "snapshot",
+    )
 
     def __init__(self, snapshot: Snapshot, *, missing: Reason = Reason.FLAG_NOT_FOUND) -> None:
         """`missing` is the reason given for a flag that the snapshot does not have."""
         self.snapshot = snapshot
         self.revision = snapshot.revision
-        self.choosers: dict[str, Chooser] = {}
-        self._needs: dict[str, frozenset[Need]] = {}  # written before the chooser
+        self.plans: dict[str, Any] = {}
+        self.grants: dict[Given, Any] = {}
+        self._flags: dict[str, CompiledFlag] = {}
+        self._needs: dict[str, frozenset[Need]] = {}  # written before the flag
         self._segments: dict[str, Matcher] = {}
         self._missing = missing
 
@@ -119,8 +139,8 @@ class CompiledSnapshot:
             AttributeError: `attributes` is no mapping.
         """
         assignment = Assignment()
-        assignment.given = given = self.chooser(flag_key)(unit_id, attributes)
-        assignment.revision = self.revision
+        given = self.chooser(flag_key)(unit_id, attributes)
+        assignment.grant = Grant(given, self.revision)
         assignment.unit_id = unit_id
         if given.unit_attribute:
             unit = randomised_unit(given.unit_attribute, unit_id, attributes)
@@ -128,19 +148,24 @@ class CompiledSnapshot:
         return assignment
 
     def chooser(self, flag_key: str) -> Chooser:
-        """Return the compiled flag; for an unknown one, what gives nothing and says why."""
-        chooser = self.choosers.get(flag_key)
-        if chooser is not None:
-            return chooser
+        """Return what evaluates a flag; for an unknown one, what gives nothing and says why."""
+        flag = self.flag(flag_key)
+        return always(nothing(flag_key, self._missing)) if flag is None else flag.choose
+
+    def flag(self, flag_key: str) -> CompiledFlag | None:
+        """Return the compiled flag; None where there is none."""
+        compiled = self._flags.get(flag_key)
+        if compiled is not None:
+            return compiled
         flag = self.snapshot.flags.get(FlagKey(flag_key))
         if flag is None:
-            return always(nothing(flag_key, self._missing))
+            return None
         around = Around(self.segment, self._prerequisites(flag), self.snapshot.holdout_ppm)
-        chooser = compile_flag(flag, around)
+        compiled = compile_flag(flag, around)
         needs = self._needs_of(flag)
         if needs:
             self._needs[flag_key] = needs
-        return self.choosers.setdefault(flag_key, chooser)
+        return self._flags.setdefault(flag_key, compiled)
 
     def segment(self, key: str) -> Matcher | None:
         """Return the compiled segment; None where there is none."""
@@ -160,20 +185,20 @@ class CompiledSnapshot:
             ValueError: the change is not the one that follows this snapshot.
         """
         after = CompiledSnapshot(self.snapshot.after(change))
-        choosers, needs, segments = {**self.choosers}, {**self._needs}, {**self._segments}
+        flags, needs, segments = {**self._flags}, {**self._needs}, {**self._segments}
         after._segments = segments
         if isinstance(change, HoldoutChange):
             return after
         if isinstance(change, FlagChange):
-            choosers.pop(change.key, None)
+            flags.pop(change.key, None)
             needs.pop(change.key, None)
         else:
             segments.pop(change.key, None)
         need = type(change), str(change.key)
         for stale in [key for key, needed in needs.items() if need in needed]:
-            choosers.pop(stale, None)
+            flags.pop(stale, None)
             del needs[stale]
-        after.choosers, after._needs = choosers, needs
+        after._flags, after._needs = flags, needs
         return after
 
     def _prerequisites(self, flag: Flag) -> Met | None:

@@ -1,11 +1,19 @@
-"""Events as they are collected, and their encoding as a columnar batch. No I/O."""
+"""Events as they are collected, and their encoding as a columnar batch. No I/O.
 
+A batch is encoded by hand, for a message class takes three times as long: an EventBatch of
+event_service.proto with packed columns, fields in the order of their numbers.
+"""
+
+import secrets
+import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from tidegate.arm import Arm, arm_of
-from tidegate.bucketing import unit_hash
+from tidegate.bucketing import unit_digest
 from tidegate.evaluation import Given
 from tidegate.v1 import event_service_pb2
 
@@ -23,6 +31,23 @@ ArmKey: TypeAlias = tuple[str, str, int]
 LONGEST_OFFSET_MS = (1 << 31) - 1
 """Farthest an event may lie from the begin of its batch; beyond (the clock was set) it is moved."""
 
+_HASH_BYTES = 8
+_FORMAT = b"\x50\x01"
+"""Field 10, `format`: 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A serialized EventBatch, and how many events it has."""
+
+    payload: bytes
+    size: int
+
+
+def new_batch_id(seconds: float) -> bytes:
+    """Return the id of a batch that is made at a time, in seconds since 1970 UTC: 16 bytes."""
+    return max(0, int(seconds * 1_000)).to_bytes(6) + secrets.token_bytes(10)
+
 
 def arm_key(what: Given | Arm) -> ArmKey:
     """Return which arm something given belongs to."""
@@ -34,11 +59,12 @@ def count_arms(events: Sequence[Event]) -> Counter[ArmKey]:
     return Counter(arm_key(event[0]) for event in events)
 
 
-def batch_arms(batch: event_service_pb2.EventBatch) -> Counter[ArmKey]:
+def batch_arms(batch: Batch) -> Counter[ArmKey]:
     """Return how many events of a batch, and of those dropped before it, belong to each arm."""
-    arms = [(series.flag_key, series.variant, series.phase) for series in batch.series]
-    counts = Counter(arms[index] for index in batch.series_indexes)
-    for dropped in batch.dropped_events:
+    message = event_service_pb2.EventBatch.FromString(batch.payload)
+    arms = [(series.flag_key, series.variant, series.phase) for series in message.series]
+    counts = Counter(arms[index] for index in message.series_indexes)
+    for dropped in message.dropped_events:
         counts[dropped.flag_key, dropped.variant, dropped.phase] += dropped.count
     return counts
 
@@ -49,55 +75,49 @@ def encode_batch(
     dropped: Mapping[ArmKey, int],
     *,
     send_unit_ids: bool,
-) -> event_service_pb2.EventBatch:
+) -> Batch:
     """Return events (at least one) as columns, with the numbers of events dropped before them."""
-    base_ms = round(events[0][3] * 1_000)
-    units = {unit: _hash(unit) for _, _, unit, _, _ in events}
-    series, indexes = _series(events)
-    return event_service_pb2.EventBatch(
-        batch_id=batch_id,
-        series=series,
-        base_time_ms=base_ms,
-        series_indexes=indexes,
-        unit_hashes=[units[unit] for _, _, unit, _, _ in events],
-        time_offsets_ms=[_offset_ms(seconds, base_ms) for _, _, _, seconds, _ in events],
-        values=[value for _, _, _, _, value in events],
-        unit_ids=[unit for unit in units if isinstance(unit, str)] if send_unit_ids else [],
-        dropped_events=[
-            event_service_pb2.DroppedEvents(
-                flag_key=flag, variant=variant, phase=phase, count=count
-            )
-            for (flag, variant, phase), count in dropped.items()
-        ],
+    whats, outcomes, units, seconds, values = zip(*events, strict=True)
+    count = len(events)
+    base_ms = round(seconds[0] * 1_000)
+    series, indexes = _series(list(zip(whats, outcomes, strict=True)))
+    ids, hashes = _units(units)
+    payload = b"".join(
+        (
+            _field(1, batch_id),
+            *(_field(2, each) for each in series),
+            b"\x18" + varint(base_ms),
+            _field(4, struct.pack(f"<{count}I", *indexes)),
+            _field(5, hashes),
+            _field(6, struct.pack(f"<{count}i", *_offsets_ms(seconds, base_ms))),
+            _field(7, struct.pack(f"<{count}d", *values)),
+            *([_head(8, len(each)) + each for each in ids] if send_unit_ids else ()),
+            *(_field(9, _dropped(arm, lost)) for arm, lost in dropped.items()),
+            _FORMAT,
+        )
     )
+    return Batch(payload, count)
 
 
-def _hash(unit: str | bytes) -> int:
-    return unit_hash(unit) if isinstance(unit, str) else int.from_bytes(unit)
-
-
-def _series(events: Sequence[Event]) -> tuple[list[event_service_pb2.Series], list[int]]:
-    """Return the distinct series of events, and for each event the index of its own.
+def _series(pairs: Sequence[tuple[Given | Arm, str]]) -> tuple[list[bytes], Iterable[int]]:
+    """Return the distinct series of events, serialized, and for each event the index of its own.
 
     An arm has one series for an outcome, with the first version id that was met.
     """
-    series: list[event_service_pb2.Series] = []
+    series: list[bytes] = []
     places: dict[tuple[ArmKey, bool, str], int] = {}
-    known: dict[tuple[Given | Arm, str], int] = {}  # most events are settled here
-    indexes = []
-    for what, outcome, _, _, _ in events:
-        place = known.get((what, outcome))
-        if place is None:
-            arm = arm_of(what)
-            place = places.setdefault((arm_key(arm), arm.outside_split, outcome), len(series))
-            if place == len(series):
-                series.append(_series_of(arm, outcome))
-            known[what, outcome] = place
-        indexes.append(place)
-    return series, indexes
+    index = dict.fromkeys(pairs, 0)
+    for what, outcome in index:
+        arm = arm_of(what)
+        place = places.setdefault((arm_key(arm), arm.outside_split, outcome), len(series))
+        if place == len(series):
+            series.append(_series_of(arm, outcome))
+        index[what, outcome] = place
+    return series, map(index.__getitem__, pairs)
 
 
-def _series_of(arm: Arm, outcome: str) -> event_service_pb2.Series:
+@lru_cache(maxsize=1_024)
+def _series_of(arm: Arm, outcome: str) -> bytes:
     return event_service_pb2.Series(
         flag_key=arm.flag,
         variant=arm.variant,
@@ -105,9 +125,53 @@ def _series_of(arm: Arm, outcome: str) -> event_service_pb2.Series:
         outcome=outcome,
         version_id=arm.version_id,
         outside_split=arm.outside_split,
-    )
+    ).SerializeToString()
 
 
-def _offset_ms(seconds: float, base_ms: int) -> int:
-    offset = round(seconds * 1_000) - base_ms
-    return max(-LONGEST_OFFSET_MS, min(offset, LONGEST_OFFSET_MS))
+def _units(units: Sequence[str | bytes]) -> tuple[list[bytes], bytes]:
+    """Return the distinct ids, in UTF-8, and for each event its unit's hash, as a column."""
+    ids: list[bytes] = []
+    hashes: dict[str | bytes, bytes] = dict.fromkeys(units, b"")
+    for unit in hashes:
+        if isinstance(unit, str):
+            encoded = unit.encode()
+            ids.append(encoded)
+            hashes[unit] = unit_digest(encoded)[:_HASH_BYTES]
+        else:
+            hashes[unit] = unit[::-1]
+    return ids, b"".join(map(hashes.__getitem__, units))
+
+
+def _offsets_ms(seconds: Sequence[float], base_ms: int) -> list[int]:
+    offsets = [round(each * 1_000) - base_ms for each in seconds]
+    if max(offsets) > LONGEST_OFFSET_MS or min(offsets) < -LONGEST_OFFSET_MS:
+        return [max(-LONGEST_OFFSET_MS, min(each, LONGEST_OFFSET_MS)) for each in offsets]
+    return offsets
+
+
+def _dropped(arm: ArmKey, count: int) -> bytes:
+    flag, variant, phase = arm
+    return event_service_pb2.DroppedEvents(
+        flag_key=flag, variant=variant, phase=phase, count=count
+    ).SerializeToString()
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a field of protobuf's wire type 2: bytes, text, a message or a packed column."""
+    return _head(number, len(content)) + content
+
+
+@lru_cache(maxsize=1_024)
+def _head(number: int, size: int) -> bytes:
+    return varint(number << 3 | 2) + varint(size)
+
+
+def varint(number: int) -> bytes:
+    """Return an int64 as protobuf's varint."""
+    number &= (1 << 64) - 1
+    septets = bytearray()
+    while number > 0x7F:
+        septets.append(number & 0x7F | 0x80)
+        number >>= 7
+    septets.append(number)
+    return bytes(septets)

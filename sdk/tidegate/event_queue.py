@@ -11,26 +11,28 @@ when it answers again. Only the queue's thread writes there, and `close`, when t
 
 import logging
 import math
-import secrets
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tidegate.backoff import Backoff
-from tidegate.delivery import Delivery, Fate
+from tidegate.delivery import Answer, Delivery, Fate
 from tidegate.event_batch import (
     ArmKey,
+    Batch,
     Event,
     arm_key,
     batch_arms,
     count_arms,
     encode_batch,
+    new_batch_id,
 )
 from tidegate.log_limit import LogLimit
 from tidegate.spool import Spool
-from tidegate.v1 import event_service_pb2
 
 log = logging.getLogger("tidegate")
 
@@ -38,7 +40,10 @@ SEND_SECONDS = 10.0
 """How long one attempt to send may take."""
 
 MOST_UNIT_CHARACTERS = 1 << 18
-"""Most characters of units' ids in a batch: it stays well below gRPC's 4 MiB."""
+"""Most characters of units' ids in a batch: it stays below 5 MB, and the server takes 8 MB."""
+
+MANY = 500
+"""So many events don't wait for others."""
 
 ADOPT_SECONDS = 30.0
 """How often the spool looks for what other processes left behind."""
@@ -48,24 +53,29 @@ ADOPT_SECONDS = 30.0
 class QueueOptions:
     """How the queue works.
 
-    `size`: most events that wait. `batch_size`: most events of a batch; so many are sent at once,
-    fewer after `flush_interval` (seconds). `send_unit_ids`: whether ids of units leave the process.
+    `size`: most events that wait. `batch_size`: most events of a batch. MANY events are sent at
+    once, fewer after `flush_interval` (seconds); larger batches come about while one is under way.
+    `send_unit_ids`: whether ids of units leave the process.
     """
 
     size: int = 100_000
-    batch_size: int = 500
+    batch_size: int = 5_000
     flush_interval: float = 1.0
     send_unit_ids: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Numbers of events: waiting or under way now, and on disk; acknowledged and dropped so far."""
+    """Numbers of events: waiting or under way now, and on disk; and what became of the others.
+
+    `refused`: by the server, one by one, from batches of which it stored the rest.
+    """
 
     queued: int
     acknowledged: int
     dropped: int
     spooled: int = 0
+    refused: int = 0
 
 
 class EventQueue:
@@ -95,6 +105,7 @@ class EventQueue:
         self._closed = False
         self._discarding = False
         self._room = options.size
+        self._many = min(options.batch_size, MANY)
         self._reset()
 
     def _reset(self) -> None:
@@ -107,11 +118,12 @@ class EventQueue:
 
         self._lock = threading.Condition(threading.RLock())  # guards all that follows
         self._in_flight: tuple[Event, ...] = ()
-        self._batch_in_flight: event_service_pb2.EventBatch | None = None
+        self._batch_in_flight: Batch | None = None
         self._taken = 0
         self._acknowledged = 0
-        self._lost_in_flight = 0
+        self._lost_in_flight = 0  # dropped or refused
         self._dropped_total = 0
+        self._refused = 0
         self._spooled = 0
         self._unreported: Counter[ArmKey] = Counter()
         self._flush_up_to = 0
@@ -140,7 +152,7 @@ class EventQueue:
         if len(events) >= self._room:
             return self._add_without_room(event)
         events.append(event)
-        if len(events) >= self._options.batch_size and not self._rung:
+        if len(events) >= self._many and not self._rung:
             self._ring()
         return True
 
@@ -148,12 +160,14 @@ class EventQueue:
         """Return what became of the events so far."""
         with self._lock:
             waiting = len(self._events) + len(self._in_flight)
-            return QueueCounts(waiting, self._acknowledged, self._dropped_total, self._spooled)
+            return QueueCounts(
+                waiting, self._acknowledged, self._dropped_total, self._spooled, self._refused
+            )
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send what is queued now; wait until it is acknowledged, at most `timeout` seconds.
 
-        Returns False if the time ran out, or if some of it was dropped.
+        Returns False if the time ran out, or if some of it was dropped or refused.
         """
         with self._lock:
             target = self._taken + len(self._events)
@@ -274,75 +288,76 @@ class EventQueue:
             return False
         if self._closing.is_set():
             return time.monotonic() < self._closing_at
-        full = waiting >= self._options.batch_size
-        return partly or full or self._taken < self._flush_up_to
+        return partly or waiting >= self._many or self._taken < self._flush_up_to
 
     def _take(self) -> tuple[Event, ...]:
         """Move the next batch from the queue into flight."""
-        taken: list[Event] = []
-        characters = 0
+        events = self._events
         with self._lock:
-            while self._events and len(taken) < self._options.batch_size:
-                characters += len(self._events[0][2])
-                if taken and characters > MOST_UNIT_CHARACTERS:
-                    break
-                taken.append(self._events.popleft())
-            self._taken += len(taken)
-            self._in_flight = tuple(taken)
+            most = min(len(events), self._options.batch_size)
+            taken = [events.popleft() for _ in range(most)]
+            characters = list(accumulate(len(event[2]) for event in taken))
+            fitting = max(1, bisect_right(characters, MOST_UNIT_CHARACTERS))
+            events.extendleft(reversed(taken[fitting:]))
+            self._in_flight = tuple(taken[:fitting])
+            self._taken += len(self._in_flight)
             return self._in_flight
 
     def _deliver(self, events: tuple[Event, ...]) -> None:
         with self._lock:
             dropped, self._unreported = self._unreported, Counter()
-        fate = Fate.REFUSED
+        answer = Answer(Fate.REFUSED)
         try:
             self._batch_in_flight = self._encode(events, dropped)
-            fate = self._send_until_settled(self._batch_in_flight)
+            answer = self._send_until_settled(self._batch_in_flight)
         finally:
-            if fate is not Fate.LEFT:
-                self._settle(events, dropped, fate)
+            if answer.fate is not Fate.LEFT:
+                self._settle(events, dropped, answer)
 
-    def _encode(
-        self, events: tuple[Event, ...], dropped: Counter[ArmKey]
-    ) -> event_service_pb2.EventBatch:
+    def _encode(self, events: tuple[Event, ...], dropped: Counter[ArmKey]) -> Batch:
         return encode_batch(
-            secrets.token_bytes(16), events, dropped, send_unit_ids=self._options.send_unit_ids
+            new_batch_id(time.time()), events, dropped, send_unit_ids=self._options.send_unit_ids
         )
 
-    def _settle(self, events: tuple[Event, ...], dropped: Counter[ArmKey], fate: Fate) -> None:
+    def _settle(self, events: tuple[Event, ...], dropped: Counter[ArmKey], answer: Answer) -> None:
         with self._lock:
             if not self._in_flight:  # close() gave the batch up before its answer came
                 return
             self._in_flight = ()
-            match fate:
+            match answer.fate:
                 case Fate.STORED:
-                    self._acknowledged += len(events)
+                    self._note_stored(len(events), answer.refused)
                 case Fate.SPOOLED:
                     self._spooled += len(events)
                 case _:
                     self._lose(len(events), dropped + count_arms(events))
             self._lock.notify_all()
 
+    def _note_stored(self, events: int, refused: int) -> None:
+        self._acknowledged += events - refused
+        self._lost_in_flight += refused
+        self._refused += refused
+
     def _lose(self, events: int, arms: Counter[ArmKey]) -> None:
         self._lost_in_flight += events
         self._dropped_total += events
         self._unreported += arms
 
-    def _send_until_settled(self, batch: event_service_pb2.EventBatch) -> Fate:
+    def _send_until_settled(self, batch: Batch) -> Answer:
         """Send one batch until it is stored, refused or spooled, or the queue's time is up."""
         attempts = 0
         while (seconds := self._seconds_to_send()) > 0:
             if self._spool is None or time.monotonic() >= self._next_attempt:
                 attempts += 1
-                fate = self._attempt(batch, seconds, attempts)
-                if fate is not Fate.LATER:
-                    return fate
+                answer = self._attempt(batch, seconds, attempts)
+                if answer.fate is not Fate.LATER:
+                    return answer
             if self._put(batch):
-                return Fate.SPOOLED
+                return Answer(Fate.SPOOLED)
             self._pause(self._next_attempt)
-        return Fate.SPOOLED if self._put(batch) else Fate.LEFT
+        return Answer(Fate.SPOOLED if self._put(batch) else Fate.LEFT)
 
-    def _attempt(self, batch: event_service_pb2.EventBatch, seconds: float, attempts: int) -> Fate:
+    def _attempt(self, batch: Batch, seconds: float, attempts: int) -> Answer:
         answer = self._delivery.attempt(batch, seconds, attempts)
         if answer.fate is Fate.LATER:
             self._attempts += 1
@@ -350,9 +365,9 @@ class EventQueue:
             self._next_attempt = time.monotonic() + pause
         else:
             self._attempts = 0
-        return answer.fate
+        return answer
 
-    def _put(self, batch: event_service_pb2.EventBatch) -> bool:
+    def _put(self, batch: Batch) -> bool:
         return self._spool is not None and self._spool.put(batch)
 
     def _seconds_to_send(self) -> float:
@@ -380,13 +395,13 @@ class EventQueue:
                 return
             spooled, batch = oldest
             self._attempts_of_oldest += 1
-            fate = self._attempt(batch, self._seconds_to_send(), self._attempts_of_oldest)
-            if fate is Fate.LATER:
+            answer = self._attempt(batch, self._seconds_to_send(), self._attempts_of_oldest)
+            if answer.fate is Fate.LATER:
                 return
             self._attempts_of_oldest = 0
             spool.remove(spooled)
             if spooled.own:
-                self._settle_spooled(batch, fate)
+                self._settle_spooled(batch, answer)
             self._every_tick()
             if self._due(partly=False):
                 self._ring()
@@ -398,14 +413,13 @@ class EventQueue:
             self._next_adoption = now + ADOPT_SECONDS
             spool.adopt()
 
-    def _settle_spooled(self, batch: event_service_pb2.EventBatch, fate: Fate) -> None:
-        size = len(batch.values)
+    def _settle_spooled(self, batch: Batch, answer: Answer) -> None:
         with self._lock:
-            self._spooled -= size
-            if fate is Fate.STORED:
-                self._acknowledged += size
+            self._spooled -= batch.size
+            if answer.fate is Fate.STORED:
+                self._note_stored(batch.size, answer.refused)
             else:
-                self._lose(size, batch_arms(batch))
+                self._lose(batch.size, batch_arms(batch))
             self._lock.notify_all()
 
     def _abandon(self) -> None:
@@ -437,10 +451,10 @@ class EventQueue:
             return 0
         batch = self._batch_in_flight
         if self._in_flight and batch is not None and spool.put(batch):
-            self._settle(self._in_flight, Counter(), Fate.SPOOLED)
+            self._settle(self._in_flight, Counter(), Answer(Fate.SPOOLED))
         while not self._in_flight and self._take():
             dropped, self._unreported = self._unreported, Counter()
             if spool.put(self._encode(self._in_flight, dropped)):
-                self._settle(self._in_flight, dropped, Fate.SPOOLED)
+                self._settle(self._in_flight, dropped, Answer(Fate.SPOOLED))
         spool.close()
         return self._spooled

@@ -11,7 +11,7 @@ from tidegate.bucketing import LONGEST_UNIT_ID, bucket, plain_unit_id
 from tidegate.clause_words import clause_words, value_words
 from tidegate.compiled_flag import Builder
 from tidegate.evaluation import Assignment, CompiledSnapshot
-from tidegate.given import Given
+from tidegate.given import Given, Grant
 from tidegate.model import BUCKETS, PPM, Allocation, Flag, FlagKey, Reason, Rule, RuleSplit
 from tidegate.prerequisites import is_endless
 
@@ -46,15 +46,15 @@ def explain(
         AttributeError: `attributes` is no mapping.
     """
     assignment = Assignment()
-    assignment.revision = compiled.revision
     assignment.unit_id = unit_id
     flag = compiled.snapshot.flags.get(FlagKey(flag_key))
     if flag is None:
-        assignment.given = compiled.chooser(flag_key)(unit_id, attributes)
+        given = compiled.chooser(flag_key)(unit_id, attributes)
+        assignment.grant = Grant(given, compiled.revision)
         detail = f"there is no such flag at revision {compiled.revision}"
         return Explanation(assignment, (Step("flag", flag_key, True, detail),))
     walk = _Walk(compiled, flag, unit_id, attributes)
-    assignment.given = walk.given()
+    assignment.grant = Grant(walk.given(), compiled.revision)
     assignment.unit_id = walk.randomised  # type: ignore[assignment]
     return Explanation(assignment, tuple(walk.steps))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from tidegate.attributes import Attributes
-from tidegate.model import FlagKey, Phase, Reason, VariantKey
+from tidegate.model import FlagKey, Phase, Reason, Revision, VariantKey
 
 NO_PHASE = Phase(0)
 """Stands where there is no flag."""
@@ -32,6 +32,16 @@ class Given:
     def with_value(self, value: Any) -> "Given":
         """Return the same with another value."""
         return replace(self, value=value)
+
+
+class Grant:
+    """What is given at one revision of the environment: shared by all units that are given it."""
+
+    __slots__ = ("given", "revision")
+
+    def __init__(self, given: Given, revision: Revision) -> None:
+        self.given = given
+        self.revision = revision
 
 
 Chooser: TypeAlias = Callable[[object, Attributes | None], Given]

@@ -32,35 +32,38 @@ SERVED = "served."
 MOST_NAMES = 1_000
 """Names of outcomes that are remembered as valid."""
 
-MOST_MARKS = 250_000
-"""Exposures that are remembered, of all flags together (about 50 MB); then all are forgotten."""
+MOST_SEEN = 250_000
+"""Exposures that are remembered, of all flags together (about 40 MB); then all are forgotten."""
 
 
-MarksKey: TypeAlias = tuple[ArmKey, bool]
+SeenKey: TypeAlias = tuple[ArmKey, bool]
 """An arm, and whether its units lie outside the split."""
 
 
 class Recorder:
     """Records outcomes, and the first exposure of each unit to each flag, variant and phase.
 
-    `seen` is for the caller's quick look: a unit that is in `seen[given]` needs no `expose`.
+    `add` queues an event; it returns False for one that it dropped. `room` is for how many more
+    units `seen_by` may grow.
     """
 
     def __init__(
         self,
         add: Callable[[Event], bool],
         variants_of: Callable[[str], Collection[str] | None] = lambda _: None,
+        forgotten: Callable[[], object] = lambda: None,
     ) -> None:
         """Record through `add`.
 
         Args:
-            add: queues an event; it returns False for one that it dropped.
+            add: see above.
             variants_of: the keys of a flag's variants; None where the flag is not known.
+            forgotten: called when the sets that `seen_by` gave out are to be dropped.
         """
-        self.seen: dict[Given, dict[str, float]] = {}
-        self._marks: dict[MarksKey, dict[str, float]] = {}
-        self._marks_left = MOST_MARKS
-        self._add = add
+        self._seen: dict[SeenKey, set[str]] = {}
+        self.room = MOST_SEEN
+        self._forgotten = forgotten
+        self.add = add
         self._variants_of = variants_of
         self._names: set[str] = set()
         self._reset()
@@ -90,7 +93,7 @@ class Recorder:
                 and -LARGEST <= number <= LARGEST
                 and type(unit_id) is str
             ):
-                self._add((given, outcome, unit_id, time(), number))
+                self.add((given, outcome, unit_id, time(), number))
             else:
                 self._track_checked(given, unit_id, outcome, number)
         except Exception as error:  # noqa: BLE001 - must not reach the application
@@ -120,22 +123,39 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - must not reach the application
             self.refuse(f"{SERVED}{shown(variant)}", "it could not be read", error)
 
+    def seen_by(self, given: Given) -> set[str]:
+        """Return the units whose exposure is known: one set for all that belongs to an arm.
+
+        Who adds a unit to it takes one from `room`, and calls `forget` when there is none left.
+        """
+        key = arm_key(given), outside_split(given)
+        seen = self._seen.get(key)
+        if seen is None:
+            self.room -= 1
+            seen = self._seen.setdefault(key, set())
+        return seen
+
     def expose(self, given: Given, unit_id: str) -> None:
-        """Record that a unit was given a variant, unless that is known already."""
-        marks = self.seen.get(given)
-        if marks is None:
-            marks = self._marks_of(given)
-        if type(unit_id) is not str:
-            unit_id = str.__str__(unit_id)
-        now = time()
-        if marks.setdefault(unit_id, now) is not now:  # atomic: one of two threads goes on
+        """Record that a unit was given a variant, unless that is known already.
+
+        `Client.assign` does the same by itself. No other thread comes between the look and the
+        addition, as long as there is one interpreter lock; the server counts such a unit once.
+        """
+        unit, seen = str.__str__(unit_id), self.seen_by(given)
+        if unit in seen:
             return
-        if not self._add((given, "", unit_id, now, 1.0)):
-            marks.pop(unit_id, None)  # dropped: its next assignment is another chance
-            return
-        self._marks_left -= 1
-        if self._marks_left <= 0:
-            self._forget()
+        seen.add(unit)
+        if not self.add((given, "", unit, time(), 1.0)):
+            seen.discard(unit)  # dropped: its next assignment is another chance
+        self.room -= 1
+        if self.room <= 0:
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget all exposures."""
+        self._seen = {}
+        self.room = MOST_SEEN
+        self._forgotten()
 
     def refuse(self, outcome: str, why: str, error: Exception | None = None) -> None:
         """Count an outcome that can't be recorded, and log it once by its name and the cause."""
@@ -160,19 +180,7 @@ class Recorder:
                 self._names.clear()
             self._names.add(outcome)
             plain = str.__str__(unit) if isinstance(unit, str) else unit
-            self._add((what, outcome, plain, time(), number))
-
-    def _marks_of(self, given: Given) -> dict[str, float]:
-        """Return the units that are known to have been exposed; the same for all of an arm."""
-        if len(self.seen) >= MOST_MARKS:
-            self._forget()
-        key = arm_key(given), outside_split(given)
-        return self.seen.setdefault(given, self._marks.setdefault(key, {}))
-
-    def _forget(self) -> None:
-        self.seen = {}
-        self._marks = {}
-        self._marks_left = MOST_MARKS
+            self.add((what, outcome, plain, time(), number))
 
 
 def shown(value: object) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from tidegate.event_batch import Batch
 from tidegate.log_limit import LogLimit
 from tidegate.v1 import event_service_pb2
 
@@ -40,13 +41,9 @@ SUFFIX = ".batch"
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A batch on disk.
-
-    events: how many it has; own: whether this process spooled it.
-    """
+    """A batch on disk; `own`: whether this process spooled it."""
 
     path: Path
-    events: int
     own: bool
 
 
@@ -71,14 +68,13 @@ class Spool:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, batch: event_service_pb2.EventBatch) -> bool:
+    def put(self, batch: Batch) -> bool:
         """Keep a batch; False if there is no room, or it can't be written, which is logged."""
-        payload = batch.SerializeToString()
         with self._lock:
-            return not self._closed and self._put(payload, len(batch.values))
+            return not self._closed and self._put(batch)
 
-    def _put(self, payload: bytes, events: int) -> bool:
-        if self._bytes + len(payload) > self._most_bytes:
+    def _put(self, batch: Batch) -> bool:
+        if self._bytes + len(batch.payload) > self._most_bytes:
             self._limited_log.warning(
                 "full",
                 "the spool in %s is full (spool_size): events wait in memory, and are dropped and "
@@ -90,22 +86,23 @@ class Spool:
             if self._writer is None:
                 self._writer = _Writer.new(self._directory)
             self._number += 1
-            name = f"{self._number:012d}-{events}{SUFFIX}"
-            path = self._writer.write(name, payload)
+            name = f"{self._number:012d}-{batch.size}{SUFFIX}"
+            path = self._writer.write(name, batch.payload)
         except OSError as error:
             self._limited_log.warning("write", "spool_dir: %s cannot be written", error)
             return False
-        self._bytes += len(payload)
-        self._waiting[path] = Spooled(path, events, own=True)
+        self._bytes += len(batch.payload)
+        self._waiting[path] = Spooled(path, own=True)
         return True
 
-    def oldest(self) -> tuple[Spooled, event_service_pb2.EventBatch] | None:
+    def oldest(self) -> tuple[Spooled, Batch] | None:
         """Return what should be delivered next; None if nothing waits."""
         while self._waiting:
             spooled = next(iter(self._waiting.values()))
             try:
                 payload = spooled.path.read_bytes()
-                return spooled, event_service_pb2.EventBatch.FromString(payload)
+                message = event_service_pb2.EventBatch.FromString(payload)
+                return spooled, Batch(payload, len(message.values))
             except (OSError, DecodeError) as error:
                 log.warning("spool_dir: %s is left out: %s", spooled.path, error)
                 self.remove(spooled)
@@ -139,7 +136,7 @@ class Spool:
                 if writer is not None:
                     self._adopted.append(writer)
                     for path in writer.batches():
-                        self._waiting[path] = Spooled(path, _events_of(path), own=False)
+                        self._waiting[path] = Spooled(path, own=False)
                         found += 1
         except OSError as error:
             self._limited_log.warning("adopt", "spool_dir: %s", error)
@@ -237,8 +234,3 @@ class _Writer:
     def close(self) -> None:
         """Close the lock's file; in a child this leaves the lock with the parent."""
         os.close(self._lock)
-
-
-def _events_of(path: Path) -> int:
-    count = path.stem.rpartition("-")[2]
-    return int(count) if count.isdecimal() else 0

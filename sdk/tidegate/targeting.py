@@ -88,7 +88,11 @@ def _compile(clause: Clause, find: FindSegment) -> Matcher:
     test, most_generous = _NUMBER_TESTS[operator]
     if not numbers:
         return _compared(clause, _NUMBERS, _never, None)
-    return _compared(clause, _NUMBERS, test, most_generous(numbers))
+    limit = most_generous(numbers)
+    careful = _compared(clause, _NUMBERS, test, limit)
+    return (
+        careful if clause.negate else _NUMBER_MATCHERS[operator](clause.attribute, limit, careful)
+    )
 
 
 def _nobody(_: Attributes, __: str) -> bool:
@@ -116,17 +120,21 @@ def _member(attribute: str, values: Sequence[object], negate: bool) -> Matcher:
     booleans = frozenset(value for value in values if type(value) is bool)
     numbers = frozenset(value for value in values if type(value) in _NUMBERS)
 
+    def is_member(value: object) -> bool:
+        value = plain_value(value)
+        return value in (booleans if type(value) is bool else numbers) or value in texts
+
     def match(attributes: Attributes, _: str) -> bool:
         value = attributes.get(attribute)
         if type(value) is str:
-            return (value in texts) is not negate
-        if value is None:
-            return False
-        value = plain_value(value)
-        same_type = booleans if type(value) is bool else numbers
-        return (value in same_type or value in texts) is not negate
+            return value in texts
+        return value is not None and is_member(value)
 
-    return match
+    def match_negated(attributes: Attributes, _: str) -> bool:
+        value = attributes.get(attribute)
+        return value is not None and not is_member(value)
+
+    return match_negated if negate else match
 
 
 def _read(clause: Clause) -> Matcher:
@@ -173,6 +181,46 @@ def _ordered(
     return match
 
 
+def _less(attribute: str, limit: float, careful: Matcher) -> Matcher:
+    def match(attributes: Attributes, unit: str) -> bool:
+        value = attributes.get(attribute)
+        if type(value) is int or type(value) is float:
+            return value < limit
+        return careful(attributes, unit)
+
+    return match
+
+
+def _less_or_equal(attribute: str, limit: float, careful: Matcher) -> Matcher:
+    def match(attributes: Attributes, unit: str) -> bool:
+        value = attributes.get(attribute)
+        if type(value) is int or type(value) is float:
+            return value <= limit
+        return careful(attributes, unit)
+
+    return match
+
+
+def _greater(attribute: str, limit: float, careful: Matcher) -> Matcher:
+    def match(attributes: Attributes, unit: str) -> bool:
+        value = attributes.get(attribute)
+        if type(value) is int or type(value) is float:
+            return value > limit
+        return careful(attributes, unit)
+
+    return match
+
+
+def _greater_or_equal(attribute: str, limit: float, careful: Matcher) -> Matcher:
+    def match(attributes: Attributes, unit: str) -> bool:
+        value = attributes.get(attribute)
+        if type(value) is int or type(value) is float:
+            return value >= limit
+        return careful(attributes, unit)
+
+    return match
+
+
 def _contains_any(text: str, parts: tuple[str, ...]) -> bool:
     return any(part in text for part in parts)
 
@@ -202,6 +250,14 @@ _NUMBER_TESTS: dict[Operator, tuple[Test, Callable[[Sequence[float]], float]]] =
     Operator.GREATER_OR_EQUAL: (operators.ge, min),
 }
 """The test of each operator, and which of several numbers is the easiest to pass."""
+
+_NUMBER_MATCHERS: dict[Operator, Callable[[str, float, Matcher], Matcher]] = {
+    Operator.LESS: _less,
+    Operator.LESS_OR_EQUAL: _less_or_equal,
+    Operator.GREATER: _greater,
+    Operator.GREATER_OR_EQUAL: _greater_or_equal,
+}
+"""What compares an exact number at once: a call of the test would take longer than the rest."""
 
 _ORDER_TESTS: dict[Operator, tuple[Test, Callable[[Sequence[Any]], Any]]] = {
     Operator.VERSION_EQUAL: (_one_of, frozenset),

@@ -93,7 +93,7 @@ class TestClient(Client):
         self.address = ""
         self._state = State.READY
         self._events: list[Event] = []
-        self._recorder = Recorder(self._keep, self._variants_of)
+        self._recorder = Recorder(self._keep, self._variants_of, self._forget_plans)
         self._sessions = Sessions(session_ttl)
         self._exposing = record_exposures
         self._limited_log = LogLimit(log)
@@ -158,7 +158,8 @@ class TestClient(Client):
     def clear(self) -> None:
         """Forget what was tracked, and who was exposed."""
         self._events.clear()
-        self._recorder = Recorder(self._keep, self._variants_of)
+        self._current = _Flags(CompiledSnapshot(self._current.compiled.snapshot))
+        self._recorder = Recorder(self._keep, self._variants_of, self._forget_plans)
 
     @property
     def state(self) -> State:

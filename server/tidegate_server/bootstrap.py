@@ -1,14 +1,17 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
 
+from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
 from tidegate_server.rpc.assignment import AssignmentServicer
+from tidegate_server.rpc.calls import CallsUnderWay, stop_server
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.flags import FlagServicer
 from tidegate_server.rpc.reports import ReportServicer
@@ -17,6 +20,7 @@ from tidegate_server.rpc.server import Health, build
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.flags import Flags
+from tidegate_server.services.known_arms import KnownArms
 from tidegate_server.services.reports import Reports
 from tidegate_server.services.segments import Segments
 from tidegate_server.settings import Settings
@@ -24,9 +28,13 @@ from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
+from tidegate_server.storage.inspection import inspect_store
+from tidegate_server.storage.members import RedisMembers
+from tidegate_server.storage.rejected import RejectedBatches
 from tidegate_server.worker.loop import Worker
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class SystemClock:
@@ -52,15 +60,17 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         feed = ConfigFeed(configs, health.note_store)
         commits = Commits(configs, feed, clock)
         flags = Flags(commits)
-        aggregates = RedisAggregateStore(client, settings.environment, settings.shards)
+        aggregates = _aggregate_store(client, settings)
+        calls = CallsUnderWay()
         server = build(
             settings.listen,
             flags=FlagServicer(flags),
             segments=SegmentServicer(Segments(commits)),
             assignments=AssignmentServicer(feed, settings.heartbeat_seconds),
-            events=EventServicer(events),
+            events=EventServicer(events, KnownArms(configs, feed), clock),
             reports=ReportServicer(flags, Reports(aggregates), clock),
             health=health,
+            calls=calls,
         )
         await server.start()
         log.info("server_started", listen=settings.listen, environment=settings.environment)
@@ -69,7 +79,7 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             await stop.wait()
             await health.close()
             feed.close()
-            await server.stop(settings.grace_seconds)
+            await stop_server(server, calls, settings.grace_seconds)
             feed.end()
             following.cancel()
         log.info("server_stopped")
@@ -80,11 +90,59 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     async with _store(settings) as client:
         worker = Worker(
             _event_log(client, settings),
-            RedisAggregateStore(client, settings.environment, settings.shards),
+            _aggregate_store(client, settings),
+            RedisMembers(client, settings.environment),
         )
         log.info("worker_started", environment=settings.environment, shards=settings.shards)
         await worker.run(stop)
         log.info("worker_stopped")
+
+
+async def examine(settings: Settings) -> Sequence[Finding]:
+    """Return what `tidegate doctor` finds.
+
+    Raises:
+        StoreUnavailable: the store can't be reached.
+        ConfigurationError: there is no store to reach.
+    """
+    async with _store(settings) as client:
+        log = _event_log(client, settings)
+        rejected = RejectedBatches(client, settings.environment, settings.shards)
+        living = await RedisMembers(client, settings.environment).living()
+        shards = [
+            ShardState(
+                shard=shard,
+                entries=backlog.entries,
+                bytes_ahead=backlog.bytes_ahead,
+                age_seconds=backlog.age_seconds,
+                set_aside=await rejected.count(shard),
+            )
+            for shard in log.shards
+            for backlog in [await log.backlog(shard)]
+        ]
+        return [
+            *judge_store(await inspect_store(client), settings.wait_replicas),
+            *judge_shards(shards, len(living), settings.max_stream_mb << 20),
+        ]
+
+
+async def with_rejected(settings: Settings, work: Callable[[RejectedBatches], Awaitable[T]]) -> T:
+    """Do something with the batches that workers set aside.
+
+    Raises:
+        ConfigurationError: there is no store to reach.
+    """
+    async with _store(settings) as client:
+        return await work(RejectedBatches(client, settings.environment, settings.shards))
+
+
+def _aggregate_store(client: Redis, settings: Settings) -> RedisAggregateStore:
+    return RedisAggregateStore(
+        client,
+        settings.environment,
+        settings.shards,
+        retention=timedelta(days=settings.retention_days),
+    )
 
 
 def _event_log(client: Redis, settings: Settings) -> RedisEventLog:
@@ -93,7 +151,8 @@ def _event_log(client: Redis, settings: Settings) -> RedisEventLog:
         settings.environment,
         settings.shards,
         batch_memory=timedelta(hours=settings.batch_memory_hours),
-        max_entries=settings.max_stream_entries,
+        max_bytes=settings.max_stream_mb << 20,
+        wait_replicas=settings.wait_replicas,
     )
 
 

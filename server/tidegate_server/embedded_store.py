@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from tidegate_server.errors import ConfigurationError
+from tidegate_server.settings import Fsync
 
 SOCKET = "valkey.sock"
 _DIRECTORY = "valkey"
@@ -19,12 +20,12 @@ def prepare(data_dir: Path) -> None:
     (data_dir / _DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def command(data_dir: Path) -> tuple[str, ...]:
+def command(data_dir: Path, fsync: Fsync = Fsync.ALWAYS) -> tuple[str, ...]:
     """Return the command line of the store.
 
-    It listens on the unix socket alone. Every write is synced to the append-only file before it is
-    answered. Syncing every second would not do: while a sync is under way, the store answers
-    writes that it has not yet handed to the system, and a kill loses them (ADR 6).
+    It listens on the unix socket alone. ALWAYS syncs every write to the append-only file before it
+    is answered. EVERYSEC may lose the last two seconds, also when only the process is killed: while
+    a sync is under way, the store answers writes that it has not yet handed to the system (ADR 6).
 
     Raises:
         ConfigurationError: there is no valkey-server for this platform.
@@ -36,7 +37,7 @@ def command(data_dir: Path) -> tuple[str, ...]:
         *("--unixsocketperm", "700"),
         *("--dir", str((data_dir / _DIRECTORY).absolute())),
         *("--appendonly", "yes"),
-        *("--appendfsync", "always"),
+        *("--appendfsync", fsync.value),
         *("--save", ""),
         *("--maxmemory-policy", "noeviction"),
         *("--daemonize", "no"),

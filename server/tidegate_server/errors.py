@@ -5,9 +5,12 @@
     ├── NotFound             what was asked for does not exist
     ├── AlreadyExists        there is one by that name
     ├── InUse                others need it: change those first
+    ├── Refused              what is asked for makes no sense as things stand
     ├── RevisionConflict     somebody else changed it first: read again
-    ├── StoreUnavailable     the store can't be reached; nothing was changed: try again
-    ├── StoreFull            the store takes no more for now: try again later
+    ├── Retriable            it may work later; may say when
+    │   ├── StoreUnavailable     the store can't be reached or refuses: try again
+    │   ├── StoreFull            the store takes no more for now: try again later
+    │   └── ServerBusy           this server has too much under way: try again soon
     └── ConfigurationError   a setting or a file is wrong; the message names it
 
 `rpc/errors.py` maps each to a gRPC status code, in one table.
@@ -39,16 +42,32 @@ class InUse(TidegateServerError):  # noqa: N818
     """What was to be deleted is needed; the message names who needs it."""
 
 
+class Refused(TidegateServerError):  # noqa: N818
+    """What is asked for makes no sense as things stand; the message says why and what would."""
+
+
 class RevisionConflict(TidegateServerError):  # noqa: N818
     """Somebody else changed it first; nothing was changed."""
 
 
-class StoreUnavailable(TidegateServerError):  # noqa: N818
-    """The store can't be reached, or refused; nothing is known to be changed; retriable."""
+class Retriable(TidegateServerError):  # noqa: N818
+    """It may work later. `retry_after`: the seconds to wait before; None if nothing is known."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
-class StoreFull(TidegateServerError):  # noqa: N818
-    """The store takes no more for now; nothing was stored; retriable later."""
+class StoreUnavailable(Retriable):
+    """The store can't be reached, or refused; nothing is known to be changed."""
+
+
+class StoreFull(Retriable):
+    """The store takes no more for now; nothing was stored."""
+
+
+class ServerBusy(Retriable):
+    """This server has too much under way; nothing was done."""
 
 
 class ConfigurationError(TidegateServerError):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tidegate.model import Change, FlagKey, Revision, Snapshot
+from tidegate.model import Change, FlagKey, Revision, Snapshot, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
-from tidegate_server.domain.events import Arm, BatchId, Offset, Shard
+from tidegate_server.analysis.windows import Resolution, Windows
+from tidegate_server.domain.events import Arm, BatchId, Offset, Reader, Shard, WorkerId
 
 
 class Clock(Protocol):
@@ -21,11 +22,27 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Had:
+    """What an environment has or ever had, of that which was asked for.
+
+    revision: the present one.
+    """
+
+    revision: Revision
+    flags: frozenset[FlagKey]
+    variants: frozenset[tuple[FlagKey, VariantKey]]
+
+
 class ConfigStore(Protocol):
     """Flags and revisions of one environment."""
 
     async def load(self) -> Snapshot:
         """Return everything, as of one moment."""
+        ...
+
+    async def had(self, variants: Sequence[tuple[FlagKey, VariantKey]]) -> Had:
+        """Return which of these variants (at least one) the environment has, or ever had."""
         ...
 
     async def load_past(self, revision: Revision) -> Snapshot:
@@ -61,8 +78,35 @@ class Entry:
     payload: bytes
 
 
+def entry_bytes(payload: bytes) -> int:
+    """Return the bytes that an entry takes in the store, about."""
+    return len(payload) + 128
+
+
+def arrival_ms(offset: Offset) -> int:
+    """Return when the entry at this position arrived, by the store's clock, in ms since 1970."""
+    return int(offset.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a shard's stream holds at one moment.
+
+    entries: those that a reader is not done with, >= 0. bytes_ahead: what each reader has still
+    before it, >= 0; FOLD is among them. age_seconds: of the oldest entry that is not folded, by the
+    store's clock, >= 0; 0 if all are.
+    """
+
+    entries: int
+    bytes_ahead: Mapping[Reader, int]
+    age_seconds: float
+
+
 class EventLog(Protocol):
-    """Sharded streams of event batches."""
+    """Sharded streams of event batches.
+
+    Any number of readers follow them, each at its own pace; what all are done with is released.
+    """
 
     @property
     def shards(self) -> Sequence[Shard]:
@@ -77,9 +121,76 @@ class EventLog(Protocol):
         """
         ...
 
+    async def join(self, shard: Shard, reader: Reader) -> Offset:
+        """Return how far a reader is; a new one begins with the oldest entry held.
+
+        From then on nothing is released before it has advanced.
+        """
+        ...
+
     async def read(self, shard: Shard, after: Offset, limit: int) -> Sequence[Entry]:
         """Return up to `limit` entries after `after`, waiting up to a second for the first."""
         ...
+
+    async def advance(
+        self, shard: Shard, reader: Reader, *, start: Offset, entries: Sequence[Entry]
+    ) -> bool:
+        """Note that a reader is done with `entries` (at least one), which follow `start`.
+
+        Returns False, with nothing changed, if the reader is not at `start`.
+        """
+        ...
+
+    async def leave(self, shard: Shard, reader: Reader) -> None:
+        """Forget a reader other than FOLD, if it is there: it holds nothing back any more.
+
+        Raises:
+            ValueError: FOLD can't leave: it would count everything anew.
+        """
+        ...
+
+    async def backlog(self, shard: Shard) -> Backlog:
+        """Return what a shard's stream holds."""
+        ...
+
+
+class Members(Protocol):
+    """The workers that live: those that have said so in the last seconds."""
+
+    async def beat(self, worker: WorkerId) -> Sequence[WorkerId]:
+        """Note that a worker lives; return all that do, that one included, sorted."""
+        ...
+
+    async def leave(self, worker: WorkerId) -> None:
+        """Forget a worker at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An entry that could not be folded, and why."""
+
+    entry: Entry
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a run of entries of one shard changes.
+
+    start, end: offsets before and after. size: bytes that the entries take in the store.
+    before, after: aggregates of the arms that the run touched; both have the same arms.
+    windows: all windows that the run touched, as they are after it.
+    rejected: entries that could not be folded, which are set aside.
+    """
+
+    start: Offset
+    end: Offset
+    size: int
+    before: Mapping[Arm, ArmAggregate]
+    after: Mapping[Arm, ArmAggregate]
+    windows: Mapping[tuple[Arm, Resolution], Windows]
+    rejected: Sequence[Rejected] = ()
 
 
 class AggregateStore(Protocol):
@@ -93,24 +204,31 @@ class AggregateStore(Protocol):
         """Return one arm's aggregate in one shard; empty if there is none."""
         ...
 
-    async def commit(
-        self,
-        shard: Shard,
-        *,
-        start: Offset,
-        end: Offset,
-        before: Mapping[Arm, ArmAggregate],
-        after: Mapping[Arm, ArmAggregate],
-        rejected: Sequence[Entry] = (),
-    ) -> bool:
-        """Replace aggregates and offset in one atomic step, if the offset still is `start`.
+    async def load_windows(
+        self, shard: Shard, wanted: Mapping[tuple[Arm, Resolution], Windows]
+    ) -> Mapping[tuple[Arm, Resolution], Windows]:
+        """Return what a shard holds of the wanted windows, whose figures do not matter."""
+        ...
 
-        `before` and `after` have the same arms; only what differs is written. Entries up to `end`
-        are released from the stream; `rejected` ones, which could not be read, are set aside.
+    async def commit(self, shard: Shard, fold: Fold) -> bool:
+        """Write what a fold changes in one atomic step, if the offset still is `fold.start`.
+
+        Of the aggregates only what differs is written; windows that are past their retention are
+        not. The reader FOLD is then done with the entries, and those that could not be
+        folded are set aside.
         Returns False, with nothing written, if another worker was there first.
         """
         ...
 
     async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
         """Return all arms of a flag, merged over the shards."""
+        ...
+
+    async def read_windows(
+        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+    ) -> Mapping[Arm, Windows]:
+        """Return the windows of a flag's arms that begin in [start_ms, end_ms), over all shards.
+
+        Arms without such windows are left out.
+        """
         ...

@@ -28,6 +28,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Fsync(StrEnum):
+    """When the embedded store syncs what it wrote to disk."""
+
+    ALWAYS = "always"
+    EVERYSEC = "everysec"
+
+
 class LogLevel(StrEnum):
     """The least important lines that are still written."""
 
@@ -123,11 +130,32 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time for which a batch that comes again is recognised: 0.1 to 720 hours",
     )
-    max_stream_entries: int = Field(
-        100_000,
-        ge=100,
-        le=100_000_000,
-        description="batches a shard may hold before new ones are refused: 100 to 100,000,000",
+    max_stream_mb: int = Field(
+        256,
+        ge=1,
+        le=1_000_000,
+        description="megabytes of batches that a shard may hold before new ones are refused: 1 to "
+        "1,000,000",
+    )
+    wait_replicas: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="number of replicas of the store that must have a batch before it is "
+        "acknowledged: 0 to 100",
+    )
+    fsync: Fsync = Field(
+        Fsync.ALWAYS,
+        description="moment at which the embedded store syncs writes to disk: always (before it "
+        "answers) or everysec",
+    )
+    retention_days: float = Field(
+        400,
+        ge=1,
+        le=10_000,
+        allow_inf_nan=False,
+        description="time for which the aggregates of a phase are kept after its last event, and "
+        "windows of an hour: 1 to 10,000 days",
     )
     grace_seconds: float = Field(
         10.0,
@@ -153,12 +181,18 @@ class Settings(BaseSettings):
         """
         given = {name: value for name, value in options.items() if value is not None}
         try:
-            return cls(**given)
+            settings = cls(**given)
         except ValidationError as error:
             details = error.errors(include_url=False)
             raise ConfigurationError(
                 "\n".join(_explain(detail, given) for detail in details)
             ) from None
+        if settings.wait_replicas and settings.redis_url is None:
+            raise ConfigurationError(
+                f"TIDEGATE_WAIT_REPLICAS: {settings.wait_replicas} can't be had, for the embedded "
+                "store has no replicas; set TIDEGATE_REDIS_URL to a store that has some"
+            )
+        return settings
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables that give another process the same settings."""

@@ -1,43 +1,81 @@
-"""A whole Tidegate, started as a user starts it, for tests."""
+"""A `tidegate up`, started as a user starts it, for tests."""
 
 import json
 import os
-import re
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import grpc
+from tests.e2e import calls
+from tidegate.v1 import flag_pb2
 
-from tidegate.v1 import flag_pb2, flag_service_pb2, flag_service_pb2_grpc
+WITHOUT_SETTINGS = {
+    name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")
+}
+END_SECONDS = 60
 
-START_SECONDS = 60
 
-
-@dataclass(frozen=True)
 class Stack:
-    """A running `tidegate up`: its address, its data and its process."""
+    """The process and its data; `address` is its server's, once it is ready."""
 
-    address: str
-    data_dir: Path
-    process: subprocess.Popen[str]
+    def __init__(self, data_dir: Path, *options: str, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.address = ""
+        self.process = subprocess.Popen(
+            command("up", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", *options),
+            env={**WITHOUT_SETTINGS, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_ready(self) -> None:
+        """Wait until it says that it is ready."""
+        self.read_until("Tidegate is ready")
+        self.address = self.roles()["listen"]
+
+    def read_until(self, text: str) -> str:
+        """Wait for a line with this text; return it."""
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"it ended without saying {text!r}:\n{''.join(lines)}")
+
+    def roles(self) -> dict[str, Any]:
+        """Return the content of roles.json."""
+        content = json.loads((self.data_dir / "roles.json").read_text())
+        assert isinstance(content, dict)
+        return content
 
     def pid(self, role: str) -> int:
-        """Return the process id of a role, as the supervisor wrote it."""
-        pid = json.loads((self.data_dir / "roles.json").read_text())[role]["pid"]
+        """Return the process id of a role."""
+        pid = self.roles()[role]["pid"]
         assert isinstance(pid, int)
         return pid
 
     def kill(self, role: str) -> None:
         """End a role without warning."""
         os.kill(self.pid(role), signal.SIGKILL)
+
+    def stop(self, number: int = signal.SIGTERM) -> str:
+        """Send a signal and return what was printed until the end."""
+        self.process.send_signal(number)
+        return self.rest()
+
+    def rest(self) -> str:
+        """Return what is printed until it ends by itself, which it must soon."""
+        try:
+            return self.process.communicate(timeout=END_SECONDS)[0]
+        finally:
+            self.process.kill()
 
     def cli(self, *words: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command `tidegate` against this stack."""
@@ -47,28 +85,25 @@ class Stack:
 
     def apply_flag(self, key: str, **shares: int) -> flag_pb2.Flag:
         """Create a flag whose variants have these shares in percent; the first is the default."""
-        flag = flag_pb2.Flag(
-            key=key,
-            variants=[flag_pb2.Variant(key=name) for name in shares],
-            default_variant=next(iter(shares)),
-            split=split_messages(shares),
-        )
-        with grpc.insecure_channel(self.address) as channel:
-            stub = flag_service_pb2_grpc.FlagServiceStub(channel)
-            return stub.CreateFlag(flag_service_pb2.CreateFlagRequest(flag=flag)).flag
+        return calls.apply_flag(self.address, key, **shares)
 
     def split(self, key: str, **shares: int) -> flag_pb2.Flag:
         """Change a flag's split, in percent."""
-        with grpc.insecure_channel(self.address) as channel:
-            stub = flag_service_pb2_grpc.FlagServiceStub(channel)
-            return stub.UpdateSplit(
-                flag_service_pb2.UpdateSplitRequest(key=key, split=split_messages(shares))
-            ).flag
+        return calls.split(self.address, key, **shares)
 
 
-def split_messages(shares: Mapping[str, int]) -> list[flag_pb2.SplitShare]:
-    """Turn shares in percent into messages."""
-    return [flag_pb2.SplitShare(variant=k, share_ppm=v * 10_000) for k, v in shares.items()]
+@contextmanager
+def running_stack(data_dir: Path, *options: str, **environment: str) -> Iterator[Stack]:
+    """Run `tidegate up`; after the block it must end well, unless it was killed."""
+    stack = Stack(data_dir, *options, **environment)
+    with stack.process:
+        try:
+            stack.wait_ready()
+            yield stack
+        finally:
+            if stack.process.poll() is None:
+                stack.stop()
+    assert stack.process.returncode in (0, -signal.SIGKILL)
 
 
 def tidegate(
@@ -86,7 +121,7 @@ def tidegate(
     )
 
 
-def command(*words: str) -> Sequence[str]:
+def command(*words: str) -> list[str]:
     """Return the command line of `tidegate` with these words."""
     return [sys.executable, "-m", "tidegate_server.cli", *words]
 
@@ -98,41 +133,3 @@ def free_port() -> int:
         port = probe.getsockname()[1]
         assert isinstance(port, int)
         return port
-
-
-@contextmanager
-def running_stack(data_dir: Path) -> Iterator[Stack]:
-    """Start `tidegate up`, wait until it says that it is ready, and stop it at the end."""
-    address = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen(
-        command("up", "--listen", address, "--data-dir", str(data_dir)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={key: value for key, value in os.environ.items() if key != "TIDEGATE_REDIS_URL"},
-    )
-    try:
-        _await_ready(process)
-        yield Stack(address, data_dir, process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert process.returncode == 0
-
-
-def _await_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    said, deadline = "", time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if not select.select([process.stdout], [], [], deadline - time.monotonic())[0]:
-            break
-        chunk = os.read(process.stdout.fileno(), 65_536).decode()
-        said += chunk
-        if re.search(r"\bready\b", said, re.IGNORECASE):
-            return
-        if not chunk:
-            break
-    raise AssertionError(f"`tidegate up` did not become ready; it said:\n{said}")

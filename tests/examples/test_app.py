@@ -18,6 +18,7 @@ from examples.model_rollout.ledger import Ledger
 from examples.model_rollout.models import Images, UnreadableImageError
 from examples.model_rollout.traffic import Request
 from tidegate import event_batch
+from tidegate.assignment import Grant
 from tidegate.evaluation import Given
 from tidegate.model import FlagKey, Phase, Reason, Revision, VariantKey
 from tidegate.recorder import Recorder
@@ -43,12 +44,9 @@ class StubClient:
         value = {"model": f"model of {self.variant}"} if self.variant else default
         reason = Reason.SPLIT if self.variant else Reason.FLAG_NOT_FOUND
         assignment = tidegate.Assignment()
-        assignment.given = Given(
-            FlagKey(flag), VariantKey(self.variant), value, reason, "", Phase(self.phase)
-        )
+        given = Given(FlagKey(flag), VariantKey(self.variant), value, reason, "", Phase(self.phase))
+        assignment.grant = Grant(given, Revision(self.revision), self._recorder, set())
         assignment.unit_id = unit_id
-        assignment.revision = Revision(self.revision)
-        assignment.recorder = self._recorder
         return assignment
 
     def _add(self, event: event_batch.Event) -> bool:

@@ -21,14 +21,15 @@ class FakeServer:
 
     `first`: what each new stream begins with. `send` and `end_stream` act on the stream that is
     open; `streams` counts the streams so far. `answers` holds what the next calls of ReportEvents
-    do, in order: a status to end with, "store and fail" to store and then fail, or an Event to wait
-    for; without an entry a batch is stored. `retry_after_ms` goes with each status.
+    do, in order: a status to end with, "store and fail" to store and then fail, an Event to wait
+    for, or a number of events to refuse; without an entry a batch is stored. `retry_after_ms` goes
+    with each status.
     With `forgets` no batch is kept.
     """
 
     def __init__(self) -> None:
         self.first: list[Response] = []
-        self.answers: list[grpc.StatusCode | str | threading.Event] = []
+        self.answers: list[grpc.StatusCode | str | threading.Event | int] = []
         self.retry_after_ms: str | None = None
         self.forgets = False
         self.attempts: list[Batch] = []
@@ -148,8 +149,16 @@ class FakeServer:
             self._seen.notify_all()
         if answer == "store and fail":
             context.abort(grpc.StatusCode.UNAVAILABLE, "the answer got lost")
+        refused = answer if isinstance(answer, int) else 0
         return event_service_pb2.ReportEventsResponse(
-            accepted_count=len(batch.values), duplicate=duplicate
+            accepted_count=len(batch.values) - refused,
+            duplicate=duplicate,
+            refused_count=refused,
+            refused_events=[
+                event_service_pb2.RefusedEvent(index=index, reason=f"values[{index}]: wrong")
+                for index in range(refused)
+            ],
+            left_out=[f"unit_ids[{index}]: wrong" for index in range(refused)],
         )
 
 

@@ -122,7 +122,7 @@ def test_unknown_flags_take_no_memory() -> None:
     compiled = targeted()
     for number in range(10):
         compiled.evaluate(f"flag-{number}", "user-1")
-    assert not compiled.choosers
+    assert not compiled._flags
 
 
 def test_the_split_is_the_allocation() -> None:

@@ -1,16 +1,40 @@
 from typing import Any
 
+from hypothesis import given as given_
+from hypothesis import settings
+from hypothesis import strategies as st
+
 from tests.sdk.flags import make_flag, make_snapshot
 from tidegate.arm import Arm, arm_of
 from tidegate.bucketing import unit_hash
 from tidegate.evaluation import CompiledSnapshot, Given
-from tidegate.event_batch import LONGEST_OFFSET_MS, Event, count_arms, encode_batch
+from tidegate.event_batch import (
+    LONGEST_OFFSET_MS,
+    ArmKey,
+    Event,
+    batch_arms,
+    count_arms,
+    new_batch_id,
+)
+from tidegate.event_batch import encode_batch as encoded
 from tidegate.model import Clause, Operator, Rule, VariantKey
 from tidegate.model_version import version_id
 from tidegate.v1 import event_service_pb2
 
 ID = bytes(range(16))
 VERSION = version_id({"model": "llama-v1", "tags": ["v1"]})
+
+
+def encode_batch(
+    batch_id: bytes, events: list[Event], dropped: dict[ArmKey, int], *, send_unit_ids: bool
+) -> event_service_pb2.EventBatch:
+    """Encode as the SDK does, and read it with the generated class."""
+    batch = encoded(batch_id, events, dropped, send_unit_ids=send_unit_ids)
+    message = event_service_pb2.EventBatch.FromString(batch.payload)
+    assert batch.size == len(message.values)
+    if message.base_time_ms:  # a class leaves out what is 0
+        assert message.SerializeToString(deterministic=True) == batch.payload
+    return message
 
 
 def series(flag: str, outcome: str, **more: Any) -> event_service_pb2.Series:
@@ -48,6 +72,7 @@ def test_events_become_columns() -> None:
         dropped_events=[
             event_service_pb2.DroppedEvents(flag_key="chat-model", variant="v2", phase=3, count=7)
         ],
+        format=1,
     )
 
 
@@ -103,10 +128,65 @@ def test_what_lies_outside_the_split_is_another_series() -> None:
 
 
 def test_an_arm_has_one_series_whatever_its_versions() -> None:
-    """The server refuses a batch that names an arm and outcome twice."""
     arm = arm_of(given())
     other = Arm(arm.flag, arm.variant, arm.phase, arm.outside_split, "0" * 16)
     events: list[Event] = [(arm, "x", "u", 1.0, 1.0), (other, "x", "u", 1.0, 1.0)]
     batch = encode_batch(ID, events, {}, send_unit_ids=True)
     assert list(batch.series) == [series("chat-model", "x")]
     assert list(batch.series_indexes) == [0, 0]
+
+
+WHATS: list[Given | Arm] = [given("a"), given("b"), arm_of(given("c"))]
+EVENTS = st.tuples(
+    st.sampled_from(WHATS),
+    st.sampled_from(["", "x", "latency_ms", "o" * 100]),
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=1_000)
+    | st.binary(min_size=8, max_size=8),
+    st.floats(-1e10, 1e10),
+    st.floats(allow_nan=False),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given_(
+    st.lists(EVENTS, min_size=1, max_size=40),
+    st.dictionaries(
+        st.tuples(st.just("a"), st.just("v1"), st.integers(1, 2**63 - 1)), st.integers(1, 10**9)
+    ),
+    st.booleans(),
+)
+def test_any_events_are_encoded_as_by_the_generated_class(
+    events: list[Event], dropped: dict[ArmKey, int], send_unit_ids: bool
+) -> None:
+    message = encode_batch(ID, events, dropped, send_unit_ids=send_unit_ids)
+    told = [message.series[index] for index in message.series_indexes]
+    assert [(each.flag_key, each.outcome) for each in told] == [(e[0].flag, e[1]) for e in events]
+    assert list(message.values) == [event[4] for event in events]
+    assert list(message.unit_hashes) == [
+        unit_hash(unit) if isinstance(unit, str) else int.from_bytes(unit)
+        for _, _, unit, _, _ in events
+    ]
+    base = message.base_time_ms
+    assert base == round(events[0][3] * 1_000)
+    for offset, event in zip(message.time_offsets_ms, events, strict=True):
+        exact = round(event[3] * 1_000) - base
+        assert offset == max(-LONGEST_OFFSET_MS, min(exact, LONGEST_OFFSET_MS))
+    ids = dict.fromkeys(event[2] for event in events if isinstance(event[2], str))
+    assert list(message.unit_ids) == (list(ids) if send_unit_ids else [])
+    assert {(d.flag_key, d.variant, d.phase): d.count for d in message.dropped_events} == dropped
+
+
+def test_arms_of_a_batch_are_counted_with_the_dropped() -> None:
+    one: Event = WHATS[0], "x", "u", 1.0, 1.0
+    dropped: dict[ArmKey, int] = {("a", "v1", 4): 3, ("z", "v2", 9): 2}
+    batch = encoded(ID, [one, one], dropped, send_unit_ids=True)
+    assert batch_arms(batch) == {("a", "v1", 4): 5, ("z", "v2", 9): 2}
+
+
+def test_the_id_of_a_batch_begins_with_its_time() -> None:
+    first, second = new_batch_id(1_760_000_000.5), new_batch_id(1_760_000_000.5)
+    assert len(first) == 16
+    assert int.from_bytes(first[:6]) == 1_760_000_000_500
+    assert first[:6] == second[:6]
+    assert first != second
+    assert new_batch_id(-1.0)[:6] == bytes(6)  # a clock before 1970

@@ -163,6 +163,22 @@ def test_a_final_refusal_is_counted_logged_and_reported(
         assert not server.attempts[-1].dropped_events
 
 
+@pytest.mark.parametrize("spooled", [False, True])
+def test_events_that_the_server_refuses_are_counted_and_logged(
+    server: FakeServer, caplog: pytest.LogCaptureFixture, tmp_path: Path, spooled: bool
+) -> None:
+    server.answers = [grpc.StatusCode.UNAVAILABLE, 2] if spooled else [2]
+    with queue_to(server.address, spool=Spool(tmp_path, 10_000) if spooled else None) as queue:
+        add(queue, range(5))
+        assert not queue.flush(10)
+        assert queue.counts() == QueueCounts(queued=0, acknowledged=3, dropped=0, refused=2)
+        assert "2 of 5 events of a batch were refused for good: values[0]: wrong" in caplog.text
+        assert "left out 2 entries of a batch, but stored its events: unit_ids[0]" in caplog.text
+        add(queue, range(1))
+        assert queue.flush(10)
+        assert not server.attempts[-1].dropped_events, "the server has counted them itself"
+
+
 def test_a_full_queue_drops_and_reports_what_it_dropped(
     server: FakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -233,7 +233,7 @@ def test_an_exposure_is_recorded_once(recorder: Recorder, queue: Queue) -> None:
         ("", "user-1", 1.0),
         ("", "user-2", 1.0),
     ]
-    assert "user-1" in recorder.seen[chat]
+    assert recorder.seen_by(chat) == recorder.seen_by(twin) == {"user-1", "user-2"}
 
 
 def test_another_variant_or_phase_is_another_exposure(recorder: Recorder, queue: Queue) -> None:
@@ -257,16 +257,17 @@ def test_a_dropped_exposure_gets_another_chance(recorder: Recorder, queue: Queue
 
 
 def test_memory_of_exposures_is_bounded(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_MARKS", 100)
-    recorder = Recorder(queue.add)
+    monkeypatch.setattr(module, "MOST_SEEN", 100)
+    forgotten: list[bool] = []
+    recorder = Recorder(queue.add, forgotten=lambda: forgotten.append(True))
     chat = given()
     for number in range(1_050):
         recorder.expose(chat, f"user-{number}")
-        assert sum(map(len, recorder.seen.values())) <= 100
+        assert len(recorder.seen_by(chat)) <= 100
     for phase in range(1, 300):
         recorder.expose(given(phase=phase), "user-1")
-        assert len(recorder.seen) <= 100
-        assert len(recorder._marks) <= 100
+        assert len(recorder._seen) <= 100
+    assert len(forgotten) >= 10
 
 
 def test_threads_record_each_exposure_once(recorder: Recorder, queue: Queue) -> None:

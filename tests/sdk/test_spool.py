@@ -6,23 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdk.fake_server import Batch, FakeServer, fake_server, snapshot
+from tests.sdk.fake_server import Batch as EventBatch
+from tests.sdk.fake_server import FakeServer, fake_server, snapshot
 from tests.sdk.flags import make_flag, make_snapshot
+from tidegate.event_batch import Batch
 from tidegate.spool import Spool
 
 FIRST = snapshot(make_snapshot(make_flag(shares=(100, 0)), revision=4))
 
 
-def batch(number: int, events: int = 2) -> Batch:
-    return Batch(batch_id=bytes([number] * 16), values=[float(number)] * events)
+def message(number: int, events: int = 2) -> EventBatch:
+    return EventBatch(batch_id=bytes([number] * 16), values=[float(number)] * events)
+
+
+def batch(number: int) -> Batch:
+    return Batch(message(number).SerializeToString(), 2)
 
 
 def drain(spool: Spool) -> list[Batch]:
     found = []
     while (oldest := spool.oldest()) is not None:
-        spooled, message = oldest
-        assert spooled.events == len(message.values)
-        found.append(message)
+        spooled, batch = oldest
+        found.append(batch)
         spool.remove(spooled)
     return found
 
@@ -47,7 +52,7 @@ def test_batches_come_back_in_order_and_leave_nothing(spool: Spool, tmp_path: Pa
 
 
 def test_it_takes_no_more_than_its_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    size = len(batch(1).SerializeToString())
+    size = len(batch(1).payload)
     spool = Spool(tmp_path, size * 2)
     assert [spool.put(batch(number)) for number in (1, 2, 3)] == [True, True, False]
     assert "spool_size" in caplog.text
@@ -127,16 +132,19 @@ def test_a_child_leaves_its_parents_spool_alone(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 from tidegate.spool import Spool
+from tidegate.event_batch import Batch
 from tidegate.v1.event_service_pb2 import EventBatch
+def batch(value):
+    return Batch(EventBatch(values=[value]).SerializeToString(), 1)
 spool = Spool(Path(sys.argv[1]), 10_000)
-spool.put(EventBatch(values=[1.0]))
+spool.put(batch(1.0))
 if os.fork():
     sys.stdin.readline()
     os._exit(0)  # the child lives on
 spool.after_fork()
 assert len(spool) == 0
 assert spool.adopt() == 0  # the parent lives
-spool.put(EventBatch(values=[2.0]))
+spool.put(batch(2.0))
 print("ready", flush=True)
 sys.stdin.readline()
 sys.stdin.readline()
@@ -155,7 +163,7 @@ sys.stdin.readline()
         parent.kill()
         parent.wait(20)
         assert heir.adopt() == 1
-        assert [message.values[:] for message in drain(heir)] == [[1.0]]
+        assert [EventBatch.FromString(each.payload).values[:] for each in drain(heir)] == [[1.0]]
         parent.stdin.close()
         heir.close()
 
@@ -163,7 +171,7 @@ sys.stdin.readline()
 APP = """
 import os, signal, sys, time, tidegate
 client = tidegate.Client(
-    sys.argv[1], spool_dir=sys.argv[2], snapshot_file=sys.argv[3], flush_interval=0.05
+    sys.argv[1], spool_dir=sys.argv[2], snapshot_file=sys.argv[3], batch_size=500
 )
 def until(holds):
     end = time.monotonic() + 30
@@ -205,7 +213,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         )
         assert killed.returncode == -9, killed.stderr
         on_disk = {
-            Batch.FromString(path.read_bytes()).batch_id
+            EventBatch.FromString(path.read_bytes()).batch_id
             for path in (tmp_path / "spool").glob("*/*.batch")
         }
         assert len(on_disk) >= 8

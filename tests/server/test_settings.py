@@ -54,6 +54,10 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
             "has characters other than a-z, 0-9, '-', '_' and '.', or is too long",
             "1 to 100 characters of a-z, 0-9, '-', '_' and '.' (default prod)",
         ),
+        ("MAX_STREAM_MB", "0", "is not valid", "1 to 1,000,000 (default 256)"),
+        ("BATCH_MEMORY_HOURS", "0", "is not valid", "0.1 to 720 hours (default 24)"),
+        ("WAIT_REPLICAS", "-1", "is not valid", "0 to 100 (default 0)"),
+        ("FSYNC", "no", "is not valid", "always (before it answers) or everysec (default always)"),
         ("LOG_FORMAT", "xml", "is not valid", "console or json (default console)"),
     ],
 )
@@ -82,6 +86,12 @@ def test_all_wrong_values_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "TIDEGATE_SHARDS",
         "TIDEGATE_HEARTBEAT_SECONDS",
     ]
+
+
+def test_the_embedded_store_has_no_replicas_to_wait_for() -> None:
+    with pytest.raises(ConfigurationError, match="TIDEGATE_WAIT_REPLICAS: 1 can't be had"):
+        Settings.load(wait_replicas=1)
+    assert Settings.load(wait_replicas=1, redis_url="redis://host").wait_replicas == 1
 
 
 def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +149,13 @@ def test_other_addresses_are_refused(address: str, problem: str) -> None:
 
 def test_a_child_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(
-        redis_url="redis://host", listen="127.0.0.1:9", environment="staging", shards=7
+        redis_url="redis://host",
+        listen="127.0.0.1:9",
+        environment="staging",
+        shards=7,
+        max_stream_mb=5,
+        wait_replicas=2,
+        fsync="everysec",
     )
     for name, value in child_environment(settings).items():
         monkeypatch.setenv(name, value)

@@ -13,11 +13,14 @@ import typer
 from tidegate.errors import TidegateError
 from tidegate_server.cli.connection import status_of
 from tidegate_server.cli.demo import demo
+from tidegate_server.cli.doctor import doctor
 from tidegate_server.cli.explain import explain
 from tidegate_server.cli.flags import flag_app
 from tidegate_server.cli.health import health
 from tidegate_server.cli.holdout import holdout
 from tidegate_server.cli.options import DEFAULT_SERVER, Common
+from tidegate_server.cli.plan import plan
+from tidegate_server.cli.rejected import rejected_app
 from tidegate_server.cli.report import report
 from tidegate_server.cli.roles import server, worker
 from tidegate_server.cli.segments import segment_app
@@ -36,12 +39,15 @@ app.command()(up)
 app.command()(server)
 app.command()(worker)
 app.command()(health)
+app.command()(doctor)
 app.command()(report)
+app.command()(plan)
 app.command()(demo)
 app.command()(explain)
 app.command()(holdout)
 app.add_typer(flag_app, name="flag")
 app.add_typer(segment_app, name="segment")
+app.add_typer(rejected_app, name="rejected")
 
 
 def _print_version(wanted: bool) -> None:

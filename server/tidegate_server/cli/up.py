@@ -81,7 +81,7 @@ def _store(settings: Settings) -> Role:
     path = embedded_store.socket_path(settings.data_dir)
     return Role(
         "store",
-        embedded_store.command(settings.data_dir),
+        embedded_store.command(settings.data_dir, settings.fsync),
         directory.log_file(settings.data_dir, "store"),
         dict(os.environ),
         lambda: embedded_store.wait_ready(path),

@@ -10,10 +10,17 @@ from tidegate.model import FlagKey, Phase, VariantKey
 
 BatchId = NewType("BatchId", bytes)
 Shard = NewType("Shard", int)
+WorkerId = NewType("WorkerId", str)
 Offset = NewType("Offset", str)
-"""Position in a shard's stream: the id of the last entry that was folded."""
+"""Position in a shard's stream: the id of the last entry that a reader is done with."""
+
+Reader = NewType("Reader", str)
+"""Who reads the shards' streams, each entry once: a name of a-z, 0-9 and "-"."""
 
 START = Offset("0-0")
+
+FOLD = Reader("fold")
+"""The reader that keeps the live aggregates: `AggregateStore.commit` moves it on."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

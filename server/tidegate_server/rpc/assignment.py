@@ -1,7 +1,5 @@
 """AssignmentService: assignment for those without an SDK, and the stream of flags for SDKs."""
 
-from collections.abc import AsyncIterator
-
 import grpc
 
 from tidegate import wire
@@ -49,7 +47,7 @@ class AssignmentServicer:
                 messages.ExplainResponse.SerializeToString,
             ),
             "WatchFlags": grpc.unary_stream_rpc_method_handler(
-                self.WatchFlags, messages.WatchFlagsRequest.FromString, bytes
+                self.WatchFlags, messages.WatchFlagsRequest.FromString
             ),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -105,24 +103,29 @@ class AssignmentServicer:
 
     async def WatchFlags(
         self, request: assignment_service_pb2.WatchFlagsRequest, context: Context
-    ) -> AsyncIterator[bytes]:
-        """Send a snapshot, then changes, and heartbeats between them, as serialized messages."""
+    ) -> None:
+        """Send a snapshot, then changes, and heartbeats between them, as serialized messages.
+
+        Each write waits for the watcher's flow control: for one that does not read gRPC keeps what
+        its window takes and one message more. When it reads again it is given what it missed, or a
+        snapshot.
+        """
         await self._feed.ready.wait()
         epoch, revision = 0, Revision(0)
         while not self._feed.closed:
             changes = await self._feed.changes_after(revision, epoch, self._heartbeat_seconds)
             if self._feed.closed:
-                return  # a write to a watcher that is gone might wait for ever
+                return
             if changes is None:
                 epoch, snapshot = self._feed.epoch, self._feed.snapshot
                 revision = snapshot.revision
-                yield self._encode_snapshot(snapshot)
+                await context.write(self._encode_snapshot(snapshot))
             elif changes:
                 revision = changes[-1].revision
                 for change in changes:
-                    yield self._encode_change(change)
+                    await context.write(self._encode_change(change))
             else:
-                yield self._encode_heartbeat(revision)
+                await context.write(self._encode_heartbeat(revision))
 
     def _encode_snapshot(self, snapshot: Snapshot) -> bytes:
         if self._encoded_snapshot is None or self._encoded_snapshot[0] is not snapshot:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -14,10 +15,14 @@ from tidegate_server.errors import (
     InUse,
     InvalidField,
     NotFound,
+    Refused,
+    Retriable,
     RevisionConflict,
+    ServerBusy,
     StoreFull,
     StoreUnavailable,
 )
+from tidegate_server.rpc.calls import CallsUnderWay
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +32,18 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     InUse: grpc.StatusCode.FAILED_PRECONDITION,
+    Refused: grpc.StatusCode.FAILED_PRECONDITION,
     RevisionConflict: grpc.StatusCode.ABORTED,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
+
+RETRY_AFTER = "retry-after-ms"
+"""Trailing metadata: how long to wait before the call is repeated, in decimal milliseconds."""
+
+JITTER = 0.5
+"""A delay is uniform within this share of itself, so that clients do not come back together."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -39,7 +52,13 @@ Response = TypeVar("Response")
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a call that raised with the status of its error; what is unknown is logged: INTERNAL."""
+    """Ends a call that raised with the status of its error; what is unknown is logged: INTERNAL.
+
+    Notes each call in `calls`.
+    """
+
+    def __init__(self, calls: CallsUnderWay) -> None:
+        self._calls = calls
 
     async def intercept_service(
         self,
@@ -55,45 +74,51 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             return handler  # health and reflection speak for themselves
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                _answering(handler.unary_unary, method),
+                _answering(handler.unary_unary, method, self._calls),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method),
+                _answering(handler.unary_stream, method, self._calls),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return handler
 
 
-def _answering(behaviour: Any, method: str) -> Any:
+def _answering(behaviour: Any, method: str, calls: CallsUnderWay) -> Any:
     async def answer(request: Any, context: Context) -> Any:
+        calls.note(context)
         try:
             return await behaviour(request, context)
+        except grpc.aio.AbortError:
+            raise
         except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-            await _abort(context, error, method)
+            failure = error
+        del request  # see _abort
+        return await _abort(context, failure, method)
 
     return answer
 
 
-def _streaming(behaviour: Any, method: str) -> Any:
-    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        try:
-            async for response in behaviour(request, context):
-                yield response
-        except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-            await _abort(context, error, method)
+async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
+    """End a call with the status of an error.
 
-    return stream
-
-
-async def _abort(context: Context, error: Exception, method: str) -> None:
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
+    gRPC keeps what `abort` raises in a cycle, until the garbage collector comes. So that this does
+    not keep the request too, megabytes perhaps, the frames that led here are let go.
+    """
     code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
+    if code is None:
+        log.error("call_failed", method=method, exc_info=error)
+    error.__traceback__ = error.__context__ = None
     if code is not None:
-        await context.abort(code, str(error))
-    log.error("call_failed", method=method, exc_info=error)
+        await context.abort(code, str(error), _retry_after(error))
     await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+
+
+def _retry_after(error: Exception) -> tuple[tuple[str, str], ...]:
+    if not isinstance(error, Retriable) or error.retry_after is None:
+        return ()
+    seconds = error.retry_after * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
+    return ((RETRY_AFTER, str(round(1_000 * seconds))),)

@@ -1,24 +1,77 @@
 """EventService: intake of events."""
 
-from tidegate.v1 import event_service_pb2, event_service_pb2_grpc
-from tidegate_server.ports import EventLog
-from tidegate_server.rpc.errors import Context
-from tidegate_server.wire import decode_batch
+import grpc
+
+from tidegate.v1 import event_service_pb2
+from tidegate_server.domain.intake import Sifted, Times, sift
+from tidegate_server.ports import Clock, EventLog
+from tidegate_server.rpc.byte_limit import ByteLimit
+from tidegate_server.rpc.errors import Context, Handler
+from tidegate_server.services.known_arms import KnownArms
+from tidegate_server.wire import decode, embedded, encode_kept
+
+SERVICE = "tidegate.v1.EventService"
+
+_BATCH = 1
+"""Number of the field `batch` of ReportEventsRequest."""
 
 
-class EventServicer(event_service_pb2_grpc.EventServiceServicer):
-    """Checks batches and appends them; answers when they are in the store."""
+class EventServicer:
+    """Checks batches and appends them; answers when they are in the store.
 
-    def __init__(self, log: EventLog) -> None:
+    A batch in which nothing is wrong is stored as the bytes that came; otherwise it is made anew
+    from what is right.
+    """
+
+    def __init__(
+        self, log: EventLog, known: KnownArms, clock: Clock, limit: ByteLimit | None = None
+    ) -> None:
         self._log = log
+        self._known = known
+        self._clock = clock
+        self._limit = limit or ByteLimit()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register the service; by hand, because ReportEvents takes the request as bytes."""
+        handlers: dict[str, Handler] = {
+            "ReportEvents": grpc.unary_unary_rpc_method_handler(
+                self.ReportEvents,
+                None,
+                event_service_pb2.ReportEventsResponse.SerializeToString,
+            )
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def ReportEvents(
-        self, request: event_service_pb2.ReportEventsRequest, context: Context
+        self, request: bytes, context: Context
     ) -> event_service_pb2.ReportEventsResponse:
-        """Store a batch, once however often it is sent."""
-        payload = request.batch.SerializeToString()
-        batch_id, events = decode_batch(payload)
-        stored = await self._log.append(batch_id, payload)
-        return event_service_pb2.ReportEventsResponse(
-            accepted_count=len(events.value), duplicate=not stored
-        )
+        """Store the batch of a serialized request, once however often it is sent."""
+        with self._limit.hold(len(request)):
+            return await self._store(embedded(request, _BATCH))
+
+    async def _store(self, payload: bytes) -> event_service_pb2.ReportEventsResponse:
+        batch = decode(payload)
+        unknown = await self._known.problems(batch.sent.arms)
+        sifted = sift(batch.sent, unknown, batch.wrong_unit_ids(), Times.around(self._now_ms()))
+        if not sifted.whole:
+            payload = encode_kept(batch, sifted.kept, sifted.dropped)
+        stored = True
+        if len(sifted.kept) or sifted.dropped:
+            stored = await self._log.append(batch.batch_id, payload)
+        return _answer(sifted, duplicate=not stored)
+
+    def _now_ms(self) -> int:
+        return round(self._clock.now().timestamp() * 1_000)
+
+
+def _answer(sifted: Sifted, *, duplicate: bool) -> event_service_pb2.ReportEventsResponse:
+    return event_service_pb2.ReportEventsResponse(
+        accepted_count=len(sifted.kept),
+        duplicate=duplicate,
+        refused_count=sifted.refused_count,
+        refused_events=[
+            event_service_pb2.RefusedEvent(index=each.index, reason=each.reason)
+            for each in sifted.refused
+        ],
+        left_out=sifted.left_out,
+    )

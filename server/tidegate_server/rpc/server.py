@@ -6,7 +6,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tidegate.v1 import (
-    event_service_pb2_grpc,
     flag_service_pb2_grpc,
     report_service_pb2_grpc,
     segment_service_pb2_grpc,
@@ -14,6 +13,7 @@ from tidegate.v1 import (
 from tidegate_server.errors import ConfigurationError
 from tidegate_server.rpc import assignment
 from tidegate_server.rpc.assignment import AssignmentServicer
+from tidegate_server.rpc.calls import CallsUnderWay
 from tidegate_server.rpc.errors import StatusInterceptor
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.flags import FlagServicer
@@ -32,6 +32,8 @@ OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent partner
     ("grpc.server.max_pending_requests", 20_000),  # a burst of watchers is not refused
     ("grpc.max_receive_message_length", 8 << 20),
+    # None but identity: gRPC inflates a compressed message whole before it looks at its length.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # SDKs ask whether we live
     ("grpc.keepalive_time_ms", 30_000),
 ]
@@ -73,16 +75,17 @@ def build(
     events: EventServicer,
     reports: ReportServicer,
     health: Health,
+    calls: CallsUnderWay,
 ) -> grpc.aio.Server:
     """Return a server that is bound to `listen` ("host:port") but not started.
 
     Raises:
         ConfigurationError: the address can't be bound.
     """
-    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[StatusInterceptor(calls)], options=OPTIONS)
     flag_service_pb2_grpc.add_FlagServiceServicer_to_server(flags, server)
     segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(segments, server)
-    event_service_pb2_grpc.add_EventServiceServicer_to_server(events, server)
+    events.add_to(server)
     report_service_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
     assignments.add_to(server)
     health.add_to(server)

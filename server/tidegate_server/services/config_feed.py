@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 import structlog
 
@@ -34,7 +35,8 @@ class ConfigFeed:
         self._on_connected = on_connected
         self._compiled = CompiledSnapshot(Snapshot(Revision(0)))
         self._recent: deque[Change] = deque(maxlen=KEPT_CHANGES)
-        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._news = asyncio.Event()
+        self._deadline: asyncio.TimerHandle | None = None
         self._connected = False
         self.ready = asyncio.Event()
         self.closed = False
@@ -85,20 +87,29 @@ class ConfigFeed:
     ) -> list[Change] | None:
         """Wait up to `seconds` for changes above `revision`; return them in order.
 
-        Returns None where they are not all known, or `epoch` has passed: begin again from
+        One timer serves all who wait, for thousands of timers would delay every change: give the
+        same `seconds` in every call, and expect the wait to be shorter.
+
+        Returns None where the changes are not all known, or `epoch` has passed: begin again from
         `snapshot`.
         """
         if self.snapshot.revision == revision and self.epoch == epoch:
-            await asyncio.wait({self._changed}, timeout=seconds)
+            if self._deadline is None:
+                self._deadline = asyncio.get_running_loop().call_later(seconds, self._wake)
+            await self._news.wait()
+        return self.changes_since(revision, epoch)
+
+    def changes_since(self, revision: Revision, epoch: int) -> list[Change] | None:
+        """Return what `changes_after` does, without waiting."""
         missing = self.snapshot.revision - revision
         if self.epoch != epoch or not 0 <= missing <= len(self._recent):
             return None
-        return list(self._recent)[len(self._recent) - missing :]
+        return list(islice(reversed(self._recent), missing))[::-1]
 
     async def reach(self, revision: Revision) -> None:
         """Wait until this process knows `revision`."""
         while self.snapshot.revision < revision:
-            await asyncio.wait({self._changed})
+            await self._news.wait()
 
     def close(self) -> None:
         """Let watchers end: the process is about to stop. Changes are still followed."""
@@ -133,8 +144,11 @@ class ConfigFeed:
         self._wake()
 
     def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.get_running_loop().create_future()
-        changed.set_result(None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     async def _note_connected(self, *, connected: bool) -> None:
         if connected != self._connected:

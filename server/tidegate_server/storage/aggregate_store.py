@@ -1,7 +1,8 @@
 """Live aggregates and offsets in Redis: the port AggregateStore."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
@@ -9,27 +10,51 @@ from redis.asyncio import Redis
 from tidegate.model import FlagKey
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.merge import merge_arms
-from tidegate_server.domain.events import START, Arm, Offset, Shard
-from tidegate_server.ports import Entry
-from tidegate_server.storage.aggregate_codec import decode, encode_changes
+from tidegate_server.analysis.windows import Resolution, Windows, merge_windows
+from tidegate_server.domain.events import FOLD, START, Arm, Offset, Shard
+from tidegate_server.ports import Fold, arrival_ms
+from tidegate_server.storage.aggregate_codec import decode, encode_changes, encode_units
 from tidegate_server.storage.client import Script, run, store_errors
 from tidegate_server.storage.keys import ShardKeys, arm_member, arm_of_member
+from tidegate_server.storage.window_codec import chunk_ms, encode_windows
+from tidegate_server.storage.window_store import load_windows, read_windows
 
 KEPT_REJECTED = 100
 """How many entries that could not be read are kept in each shard, the latest."""
 
-_COMMIT = Script.named("commit_aggregates")
+RETENTION = timedelta(days=400)
+"""How long an arm is kept after its last event, and how long windows of an hour are."""
+
+_COMMIT = Script.named("commit_aggregates", "progress")
+_Args = list[bytes | str | int]
 
 
 class RedisAggregateStore:
-    """One hash per arm and shard; its fields are laid out by `aggregate_codec`.
+    """For each arm and shard a hash, a bitmap and the hashes of its windows.
 
-    shards: how many, the same as of the event log.
+    `aggregate_codec` and `window_codec` lay them out.
+
+    shards: how many, the same as of the event log. retention: how long an arm is kept after its
+        last event. Windows of an hour are kept as long, those of a minute for 7 days and those of
+        ten seconds for a day, but none for longer than that.
     """
 
-    def __init__(self, client: Redis, environment: str, shards: int) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        environment: str,
+        shards: int,
+        *,
+        retention: timedelta = RETENTION,
+    ) -> None:
         self._client = client
         self._keys = [ShardKeys(environment, Shard(index)) for index in range(shards)]
+        self._keep_ms = retention // timedelta(milliseconds=1)
+        self._window_ms = {
+            Resolution.TEN_SECONDS: min(self._keep_ms, 24 * 3_600_000),
+            Resolution.MINUTE: min(self._keep_ms, 7 * 24 * 3_600_000),
+            Resolution.HOUR: self._keep_ms,
+        }
 
     async def offset(self, shard: Shard) -> Offset:
         """Return the position up to which the shard is folded; START at first.
@@ -38,7 +63,7 @@ class RedisAggregateStore:
             StoreUnavailable: the store can't be reached.
         """
         with store_errors(self._client):
-            stored: Any = await self._client.get(self._keys[shard].offset)
+            stored: Any = await self._client.hget(self._keys[shard].progress, f"offset/{FOLD}")
         return Offset(stored.decode()) if stored else START
 
     async def load(self, shard: Shard, arm: Arm) -> ArmAggregate:
@@ -47,21 +72,26 @@ class RedisAggregateStore:
         Raises:
             StoreUnavailable: the store can't be reached.
         """
+        keys = self._keys[shard]
         with store_errors(self._client):
-            fields: Any = await self._client.hgetall(self._keys[shard].arm(arm))
-        return decode(fields)
+            both = self._client.pipeline(transaction=True)
+            both.hgetall(keys.arm(arm))
+            both.get(keys.units(arm))
+            fields, units = await both.execute()
+        return decode(fields, units or b"")
 
-    async def commit(
-        self,
-        shard: Shard,
-        *,
-        start: Offset,
-        end: Offset,
-        before: Mapping[Arm, ArmAggregate],
-        after: Mapping[Arm, ArmAggregate],
-        rejected: Sequence[Entry] = (),
-    ) -> bool:
-        """Replace aggregates and offset in one atomic step, if the offset still is `start`.
+    async def load_windows(
+        self, shard: Shard, wanted: Mapping[tuple[Arm, Resolution], Windows]
+    ) -> Mapping[tuple[Arm, Resolution], Windows]:
+        """Return what a shard holds of the wanted windows, whose figures do not matter.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        return await load_windows(self._client, self._keys[shard], wanted)
+
+    async def commit(self, shard: Shard, fold: Fold) -> bool:
+        """Write what a fold changes in one atomic step, if the offset still is `fold.start`.
 
         Returns False, with nothing written, if another worker was there first; also if this very
         call was, but had to repeat itself, because the store's first reply was lost. After False
@@ -71,16 +101,21 @@ class RedisAggregateStore:
             StoreUnavailable: no reply arrived: read the offset to see whether it was written.
         """
         own = self._keys[shard]
-        keys = [own.offset, own.stream, own.rejected]
-        args: list[bytes | str | int] = [start, end, _after(end), KEPT_REJECTED, len(rejected)]
-        for entry in rejected:
-            args += [entry.offset, entry.payload]
-        for arm, aggregate in after.items():
-            fields = encode_changes(before[arm], aggregate)
-            if fields:
-                keys += [own.arms(arm.flag), own.arm(arm)]
-                args += [arm_member(arm), 2 * len(fields)]
-                args += [part for field in fields.items() for part in field]
+        keys = [own.progress, own.stream, own.rejected]
+        args: _Args = [fold.start, fold.end, fold.size]
+        args += [KEPT_REJECTED, len(fold.rejected), len(fold.after), self._keep_ms]
+        for each in fold.rejected:
+            args += [each.entry.offset, each.reason, each.entry.payload]
+        for arm, after in fold.after.items():
+            keys += [own.arms(arm.flag), own.arm(arm), own.units(arm)]
+            args += [arm_member(arm), *encode_units(fold.before[arm], after)]
+            args += _counted(encode_changes(fold.before[arm], after))
+        for (arm, resolution), windows in fold.windows.items():
+            for chunk, fields in encode_windows(windows).items():
+                expires_ms = (chunk + 1) * chunk_ms(resolution) + self._window_ms[resolution]
+                if expires_ms > arrival_ms(fold.end):
+                    keys.append(own.windows(arm, resolution, chunk))
+                    args += [expires_ms, *_counted(fields)]
         return bool(await run(self._client, _COMMIT, keys, args))
 
     async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
@@ -97,14 +132,54 @@ class RedisAggregateStore:
                 merged[arm] = merge_arms(merged[arm], aggregate) if arm in merged else aggregate
         return dict(sorted(merged.items()))
 
-    async def _read(self, keys: ShardKeys, flag: FlagKey) -> dict[Arm, ArmAggregate]:
+    async def read_windows(
+        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+    ) -> Mapping[Arm, Windows]:
+        """Return the windows of a flag's arms that begin in [start_ms, end_ms), over all shards.
+
+        Arms without such windows are left out.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        now_ms = await self._now_ms()
+        kept_ms = self._window_ms[resolution] + chunk_ms(resolution)
+        start_ms, end_ms = max(start_ms, now_ms - kept_ms), min(end_ms, now_ms + 1)
+        parts: dict[Arm, list[Windows]] = {}
+        for found in await asyncio.gather(
+            *(self._read_windows(keys, flag, resolution, start_ms, end_ms) for keys in self._keys)
+        ):
+            for arm, windows in found.items():
+                parts.setdefault(arm, []).append(windows)
+        return {arm: merge_windows(parts[arm]) for arm in sorted(parts)}
+
+    async def _now_ms(self) -> int:
+        """Return the store's time, in ms since 1970: no event is later."""
         with store_errors(self._client):
-            members: Any = await self._client.smembers(keys.arms(flag))
-        arms = [arm_of_member(flag, member.decode()) for member in members]
-        return {arm: await self.load(keys.shard, arm) for arm in arms}
+            seconds, microseconds = await self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def _read_windows(
+        self, keys: ShardKeys, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+    ) -> dict[Arm, Windows]:
+        arms = await self._arms(keys, flag)
+        return await read_windows(self._client, keys, arms, resolution, start_ms, end_ms)
+
+    async def _read(self, keys: ShardKeys, flag: FlagKey) -> dict[Arm, ArmAggregate]:
+        """Return a shard's arms, but for those that have expired since the latest commit."""
+        arms = {arm: await self.load(keys.shard, arm) for arm in await self._arms(keys, flag)}
+        return {
+            arm: found
+            for arm, found in arms.items()
+            if found.outcomes or found.exposures or found.dropped
+        }
+
+    async def _arms(self, keys: ShardKeys, flag: FlagKey) -> list[Arm]:
+        with store_errors(self._client):
+            members: Any = await self._client.zrange(keys.arms(flag), 0, -1)
+        return [arm_of_member(flag, member.decode()) for member in members]
 
 
-def _after(offset: Offset) -> str:
-    """Return the smallest id above `offset`."""
-    time, _, sequence = offset.partition("-")
-    return f"{time}-{int(sequence) + 1}"
+def _counted(fields: Mapping[str, bytes]) -> _Args:
+    """Return fields as arguments of the script: how many follow, and each field and value."""
+    return [2 * len(fields), *(part for field in fields.items() for part in field)]

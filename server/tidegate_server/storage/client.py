@@ -24,17 +24,35 @@ CONNECTIONS = 64
 _RETRIES = 2
 """How often a lost command is sent again. Scripts recognise their own repetition."""
 
-_UNAVAILABLE = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.ClusterDownError,
-    exceptions.MasterDownError,
-    exceptions.TryAgainError,
-    exceptions.NoPermissionError,
+_REPLICAS_MS = 1_000
+"""How long to wait for replicas."""
+
+_REFUSED_RETRY_SECONDS, _OUT_OF_MEMORY_RETRY_SECONDS = 1.0, 5.0
+"""When to try again, where the store answers that it can't for now."""
+
+_UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError)
+_ADVICE: tuple[tuple[type[Exception] | str, str], ...] = (
+    (exceptions.AuthenticationError, "check the user and the password in TIDEGATE_REDIS_URL"),
+    (exceptions.AuthenticationWrongNumberOfArgsError, "leave the user out of TIDEGATE_REDIS_URL"),
+    (exceptions.NoPermissionError, "allow this to the user in TIDEGATE_REDIS_URL (ACL SETUSER)"),
+    (exceptions.BusyLoadingError, "it loads its data: wait until it has"),
+    (exceptions.MasterDownError, "it is a replica: TIDEGATE_REDIS_URL must name the primary"),
+    (exceptions.ReadOnlyError, "it is a replica: TIDEGATE_REDIS_URL must name the primary"),
+    ("UNBLOCKED", "it became a replica: TIDEGATE_REDIS_URL must name the primary"),
+    (
+        exceptions.AskError,
+        "it is one node of a cluster: TIDEGATE_REDIS_URL must name a store alone",
+    ),
+    (exceptions.TryAgainError, "its cluster moves keys: wait until it has"),
+    (exceptions.ClusterDownError, "its cluster is not complete: see CLUSTER INFO there"),
+    ("MISCONF", "it can't write to its disk: see its log, and make room there"),
+    ("NOREPLICAS", "start its replicas, or lower its min-replicas-to-write"),
+    ("BUSY ", "it runs somebody's long script: wait, or end that with SCRIPT KILL there"),
+    ("max number of clients", "raise its maxclients, or run fewer servers and workers"),
+    (exceptions.InvalidResponse, "it speaks another protocol: check TIDEGATE_REDIS_URL"),
 )
-_UNAVAILABLE_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED")
-"""First words of replies for which redis-py has no class of its own."""
+"""What to do about refusals: by class, or by first words where redis-py has no class of its own.
+MovedError is an AskError, MasterDownError a ClusterDownError: the first that fits counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +63,10 @@ class Script:
     digest: str
 
     @classmethod
-    def named(cls, name: str) -> "Script":
-        """Read `<name>.lua` from beside this module."""
-        source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+    def named(cls, name: str, *libraries: str) -> "Script":
+        """Read `<name>.lua` from beside this module, with `libraries` behind its first line."""
+        first, *rest = _source(name).splitlines(keepends=True)
+        source = b"".join([first, *map(_source, libraries), *rest])
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
@@ -83,20 +102,54 @@ def open_client(url: str | None) -> Redis:
     return Redis.from_pool(pool)
 
 
+def _source(name: str) -> bytes:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+
+
 async def run(
-    client: Redis, script: Script, keys: Sequence[str], args: Sequence[bytes | str | int] = ()
+    client: Redis,
+    script: Script,
+    keys: Sequence[str],
+    args: Sequence[bytes | str | int] = (),
+    *,
+    replicas: int = 0,
 ) -> Any:
-    """Run a script and return its reply.
+    """Run a script and return its reply, once so many replicas have what it wrote.
 
     Raises:
-        StoreUnavailable, StoreFull: see `store_errors`.
+        StoreUnavailable: also if they do not have it in time; then it is done all the same.
+        StoreFull: see `store_errors`.
     """
     with store_errors(client):
         try:
-            return await client.evalsha(script.digest, len(keys), *keys, *args)
+            return await _call(client, replicas, "EVALSHA", script.digest, len(keys), *keys, *args)
         except exceptions.NoScriptError:
-            source = script.source.decode()
-            return await client.eval(source, len(keys), *keys, *args)
+            return await _call(client, replicas, "EVAL", script.source, len(keys), *keys, *args)
+        except exceptions.ReadOnlyError:
+            # After a fail-over the address may be another server's: connect anew.
+            await client.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+
+async def _call(client: Redis, replicas: int, *command: bytes | str | int) -> Any:
+    if not replicas:
+        return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+    # WAIT tells of what its own connection wrote: both are sent, and if need be repeated, as one.
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.execute_command(*command)
+        pipeline.execute_command("WAIT", replicas, _REPLICAS_MS)
+        replies = await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    reply, acknowledged = replies
+    if acknowledged < replicas:
+        raise StoreUnavailable(
+            f"{acknowledged} of {replicas} replicas of the store at {address(client)} "
+            f"acknowledged within {_REPLICAS_MS:,} ms: start them, or lower TIDEGATE_WAIT_REPLICAS",
+            retry_after=_REFUSED_RETRY_SECONDS,
+        )
+    return reply
 
 
 @contextmanager
@@ -112,15 +165,26 @@ def store_errors(client: Redis) -> Iterator[None]:
     except exceptions.OutOfMemoryError as error:
         raise StoreFull(
             f"the store at {address(client)} is out of memory: raise its `maxmemory`, or start "
-            f"workers if they lag ({error})"
+            f"workers if they lag ({error})",
+            retry_after=_OUT_OF_MEMORY_RETRY_SECONDS,
         ) from error
     except exceptions.RedisError as error:
-        if isinstance(error, _UNAVAILABLE) or str(error).startswith(_UNAVAILABLE_CODES):
-            raise StoreUnavailable(
-                f"the store at {address(client)} does not serve: {_reason(error)}; "
-                "check that it runs and what TIDEGATE_REDIS_URL says"
-            ) from error
-        raise
+        advice = _advice(error)
+        if advice is None and not isinstance(error, _UNREACHABLE):
+            raise
+        raise StoreUnavailable(
+            f"the store at {address(client)} does not serve: {_reason(error)}; "
+            + (advice or "check that it runs and what TIDEGATE_REDIS_URL says"),
+            retry_after=_REFUSED_RETRY_SECONDS if advice else None,
+        ) from error
+
+
+def _advice(error: exceptions.RedisError) -> str | None:
+    for kind, advice in _ADVICE:
+        fits = str(error).startswith(kind) if isinstance(kind, str) else isinstance(error, kind)
+        if fits:
+            return advice
+    return None
 
 
 def address(client: Redis) -> str:

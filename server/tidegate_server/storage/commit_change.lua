@@ -1,8 +1,8 @@
 #!lua
 -- Stores one change of configuration if the store stands one revision below it.
--- KEYS: revision, resources, changes.
+-- KEYS: revision, resources, changes, history.
 -- ARGV: the change's revision, token of this commit, field of the resource, its serialized value
--- ('' deletes it), the serialized change, number of changes to keep.
+-- ('' deletes it), the serialized change, number of changes to keep; then names for the history.
 -- An entry of the stream also holds the field's value before the change, to undo it.
 -- Returns {1, revision}, or {0, the revision the store stands at} with nothing changed.
 local stored = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -23,6 +23,9 @@ if ARGV[4] == '' then
   redis.call('HDEL', KEYS[2], ARGV[3])
 else
   redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+end
+for name = 7, #ARGV do
+  redis.call('SADD', KEYS[4], ARGV[name])
 end
 redis.call('SET', KEYS[1], ARGV[1])
 return {1, revision}

@@ -10,10 +10,12 @@ from tidegate.errors import WireError
 from tidegate.model import (
     Change,
     FlagChange,
+    FlagKey,
     HoldoutChange,
     Revision,
     SegmentChange,
     Snapshot,
+    VariantKey,
 )
 from tidegate.v1 import assignment_service_pb2, flag_pb2, segment_pb2
 from tidegate.wire import (
@@ -25,6 +27,7 @@ from tidegate.wire import (
     segment_to_message,
 )
 from tidegate_server.errors import NotFound, RevisionConflict
+from tidegate_server.ports import Had
 from tidegate_server.storage.client import Script, run, store_errors
 from tidegate_server.storage.keys import ConfigKeys
 
@@ -64,6 +67,29 @@ class RedisConfigStore:
         self._seen = (int(revision), token)
         return _snapshot(int(revision), _pairs(fields))
 
+    async def had(self, variants: Sequence[tuple[FlagKey, VariantKey]]) -> Had:
+        """Return which of these variants (at least one) the environment has, or ever had.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        flags = list(dict.fromkeys(flag for flag, _ in variants))
+        names = [*flags, *(_variant_name(flag, variant) for flag, variant in variants)]
+        with store_errors(self._client):
+            both = self._client.pipeline(transaction=True)
+            both.get(self._keys.revision)
+            both.smismember(self._keys.history, names)
+            revision, found = await both.execute()
+        return Had(
+            Revision(int(revision or 0)),
+            frozenset(flag for flag, is_there in zip(flags, found, strict=False) if is_there),
+            frozenset(
+                pair
+                for pair, is_there in zip(variants, found[len(flags) :], strict=True)
+                if is_there
+            ),
+        )
+
     async def load_past(self, revision: Revision) -> Snapshot:
         """Return the configuration as it was at an earlier revision, or is at the present one.
 
@@ -99,13 +125,13 @@ class RedisConfigStore:
         """
         field, value = _resource(change)
         payload = change_to_message(change).SerializeToString()
-        keys = [self._keys.revision, self._keys.resources, self._keys.changes]
+        own = self._keys
         token = secrets.token_bytes(_TOKEN_BYTES)
         stored, revision = await run(
             self._client,
             _COMMIT,
-            keys,
-            [change.revision, token, field, value, payload, KEPT_CHANGES],
+            [own.revision, own.resources, own.changes, own.history],
+            [change.revision, token, field, value, payload, KEPT_CHANGES, *_history(change)],
         )
         if not stored:
             raise RevisionConflict(
@@ -161,6 +187,17 @@ def _resource(change: Change) -> tuple[str, bytes]:
             return _SEGMENT + key, value
         case HoldoutChange(ppm=ppm):
             return _HOLDOUT, str(ppm).encode()
+
+
+def _history(change: Change) -> list[str]:
+    """Return the names under which a change is remembered: of a flag and of its variants."""
+    if not isinstance(change, FlagChange) or change.flag is None:
+        return []
+    return [change.key, *(_variant_name(change.key, each.key) for each in change.flag.variants)]
+
+
+def _variant_name(flag: FlagKey, variant: VariantKey) -> str:
+    return f"{flag}/{variant}"
 
 
 def _snapshot(revision: int, resources: Mapping[bytes, bytes]) -> Snapshot:

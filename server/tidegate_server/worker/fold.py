@@ -11,6 +11,7 @@ from tidegate_server.analysis.histogram import histogram_of
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.moments import cells_of
 from tidegate_server.analysis.units import bitmap_of, cell_index, empty_bitmap
+from tidegate_server.analysis.windows import Resolution, Windows, roll_up, windows_of
 from tidegate_server.domain.events import Arm, Events, Series
 
 
@@ -39,6 +40,25 @@ def aggregate(events: Events) -> dict[Arm, ArmAggregate]:
     for arm in events.dropped.keys() - arms.keys():
         arms[arm] = _arm_of(events, [], events.dropped[arm])
     return arms
+
+
+def fold_windows(events: Events) -> dict[tuple[Arm, Resolution], Windows]:
+    """Return the windows of these events alone, by each event's own time."""
+    made = {}
+    for arm, parts in groupby(_parts(events), key=lambda part: part[0].arm):
+        series, positions = zip(*parts, strict=True)
+        outcome = np.repeat(np.arange(len(series)), [each.size for each in positions])
+        chosen = np.concatenate(positions)
+        windows = windows_of(
+            tuple(each.outcome for each in series),
+            outcome,
+            events.time_ms[chosen],
+            events.value[chosen],
+        )
+        for resolution in Resolution:  # from the shortest to the longest
+            windows = roll_up(windows, resolution)
+            made[arm, resolution] = windows
+    return made
 
 
 _Part = tuple[Series, NDArray[np.intp]]

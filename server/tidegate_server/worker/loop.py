@@ -1,19 +1,25 @@
-"""The worker: a task for each shard, until it is told to stop."""
+"""The worker: a task for each shard that is its own, until it is told to stop."""
 
 import asyncio
 import random
-from collections.abc import Coroutine
+import secrets
+import time
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import structlog
 
-from tidegate_server.domain.events import Shard
+from tidegate_server.domain.events import FOLD, Shard, WorkerId
 from tidegate_server.errors import StoreFull, StoreUnavailable
-from tidegate_server.ports import AggregateStore, EventLog
+from tidegate_server.ports import AggregateStore, EventLog, Members
 from tidegate_server.worker.run import Limits
 from tidegate_server.worker.shard import ShardFolder
+from tidegate_server.worker.sharing import shards_of
 
 log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 1.0
+"""How often a worker says that it lives, and asks who else does."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between attempts to reach the store: doubled each time, jittered."""
@@ -21,14 +27,20 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 STAND_BACK = 1.0
 """Seconds, jittered, for which a worker leaves a shard to the one that was first."""
 
+LAG_SECONDS = 10.0
+"""Age of the oldest event that is not folded from which on a worker warns, once a minute."""
+
+LAG_LOG_SECONDS = 60.0
+
 T = TypeVar("T")
 
 
 class Worker:
     """Folds stored events into live aggregates, each batch once.
 
-    Any number of workers may run over the same shards: what one commits another can't commit
-    again.
+    Workers share the shards: each serves those that fall to it among the workers that live. That
+    saves work, and nothing depends on it: what one worker commits another can't commit again, so
+    two may serve one shard while they have not yet heard of each other.
 
     limits: see Limits. cached_arms: arms kept in memory for each shard; >= 1.
     """
@@ -37,20 +49,64 @@ class Worker:
         self,
         events: EventLog,
         aggregates: AggregateStore,
+        members: Members,
         *,
         limits: Limits | None = None,
         cached_arms: int = 256,
     ) -> None:
+        self.name = WorkerId(secrets.token_hex(8))
         self._events = events
         self._aggregates = aggregates
+        self._members = members
         self._limits = limits or Limits()
         self._cached_arms = cached_arms
+        self._next_warning = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Fold until `stop` is set; a commit under way is then finished."""
+        """Fold until `stop` is set; commits under way are then finished."""
+        serving: dict[Shard, asyncio.Event] = {}
+        retries = _Retries()
         async with asyncio.TaskGroup() as tasks:
-            for shard in self._events.shards:
-                tasks.create_task(self._serve(shard, stop))
+            while not stop.is_set():
+                try:
+                    living = await self._members.beat(self.name)
+                    await self._warn_of_lag(serving)
+                except StoreUnavailable as error:
+                    await retries.pause(stop, error)
+                    continue
+                retries.succeeded()
+                own = shards_of(self.name, living, self._events.shards)
+                for shard in serving.keys() - own:
+                    serving.pop(shard).set()
+                for shard in own - serving.keys():
+                    serving[shard] = asyncio.Event()
+                    tasks.create_task(self._serve(shard, serving[shard]))
+                await _pause(stop, BEAT_SECONDS)
+            for each in serving.values():
+                each.set()
+        await self._leave()
+
+    async def _warn_of_lag(self, shards: Iterable[Shard]) -> None:
+        """Warn, once a minute, of shards in which events wait for long."""
+        if time.monotonic() < self._next_warning:
+            return
+        for shard in shards:
+            backlog = await self._events.backlog(shard)
+            if backlog.age_seconds >= LAG_SECONDS:
+                self._next_warning = time.monotonic() + LAG_LOG_SECONDS
+                log.warning(
+                    "fold_lags",
+                    shard=shard,
+                    seconds=round(backlog.age_seconds, 1),
+                    bytes_ahead=backlog.bytes_ahead[FOLD],
+                    fix="start more workers",
+                )
+
+    async def _leave(self) -> None:
+        try:
+            await self._members.leave(self.name)
+        except StoreUnavailable as error:
+            log.info("left_in_silence", cause=str(error))
 
     async def _serve(self, shard: Shard, stop: asyncio.Event) -> None:
         folder = ShardFolder(
@@ -60,27 +116,45 @@ class Worker:
             limits=self._limits,
             cached_arms=self._cached_arms,
         )
-        failures = 0
+        log.info("shard_taken", shard=shard)
+        retries = _Retries(shard=shard)
         while not stop.is_set():
             try:
                 first = await self._step(folder, stop)
             except (StoreUnavailable, StoreFull) as error:
                 folder.forget()
-                failures += 1
-                if failures == 1:
-                    log.warning("store_lost", shard=shard, cause=str(error))
-                await _pause(stop, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 16)))
+                await retries.pause(stop, error)
                 continue
-            if failures:
-                log.info("store_found", shard=shard, failures=failures)
-                failures = 0
+            retries.succeeded()
             if not first:
                 await _pause(stop, STAND_BACK)
+        log.info("shard_left", shard=shard)
 
     async def _step(self, folder: ShardFolder, stop: asyncio.Event) -> bool:
         """Fold one run, if there is any; False if another worker was first."""
         reading = await _unless(stop, folder.read())
         return await folder.fold(reading) if reading and reading.entries else True
+
+
+class _Retries:
+    """Pauses between attempts that fail in a row, the first and the end of which are logged."""
+
+    def __init__(self, **context: object) -> None:
+        self._log = log.bind(**context)
+        self._failures = 0
+
+    async def pause(self, stop: asyncio.Event, error: Exception) -> None:
+        """Note a failure and wait before the next attempt, or until `stop` is set."""
+        self._failures += 1
+        if self._failures == 1:
+            self._log.warning("store_lost", cause=str(error))
+        await _pause(stop, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 16)))
+
+    def succeeded(self) -> None:
+        """Note that the store answers."""
+        if self._failures:
+            self._log.info("store_found", failures=self._failures)
+            self._failures = 0
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -1,15 +1,16 @@
 """A run: consecutive entries of one shard, decoded and joined."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 
 from tidegate_server.domain.events import Arm, Events, Offset, Series
 from tidegate_server.errors import InvalidField
-from tidegate_server.ports import Entry
+from tidegate_server.ports import Entry, Rejected, arrival_ms, entry_bytes
 from tidegate_server.wire import decode_batch
+from tidegate_server.worker.skew import TOLERANCE_MS
 
 log = structlog.get_logger(__name__)
 
@@ -18,54 +19,125 @@ log = structlog.get_logger(__name__)
 class Limits:
     """How much one run takes in at most; a single entry is always taken.
 
-    entries: read at a time. events, arms: in the run. All >= 1.
+    entries: read at a time. events, arms, series: in the run. windows: of series and ten seconds in
+    the run, about. All >= 1.
+    linger: seconds between two runs of one shard while fewer entries than that have come; >= 0.
+    Runs then write less, and figures are as much older.
     """
 
     entries: int = 200
     events: int = 1_000_000
     arms: int = 200
+    series: int = 1_000
+    windows: int = 50_000
+    linger: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Entries up to `end`, that one included: their events, and those that could not be read."""
+    """Entries up to `end`, that one included: their events, and those that could not be read.
+
+    size: bytes that the entries take in the store.
+    events: none is later than the arrival of its entry.
+    early: how many came more than TOLERANCE_MS before their time, and were moved to their arrival;
+    earliest_ms: by how much at the most.
+    """
 
     end: Offset
+    size: int
     events: Events
-    rejected: tuple[Entry, ...]
+    rejected: tuple[Rejected, ...]
+    early: int
+    earliest_ms: int
 
 
-def decode_run(entries: Sequence[Entry], limits: Limits) -> Run:
+def decode_run(
+    entries: Sequence[Entry], limits: Limits, probe: Callable[[Events], object] | None = None
+) -> Run:
     """Decode entries (at least one), in order, until a limit is reached.
 
-    An entry that can't be read does not hold up the others: it is logged and set aside.
+    An entry that can't be read does not hold up the others: it is logged and set aside. With
+    `probe` so is one whose events make it raise.
     """
-    end = entries[0].offset
+    end, size = entries[0].offset, 0
     parts: list[Events] = []
-    rejected: list[Entry] = []
-    count, arms = 0, set[Arm]()
+    rejected: list[Rejected] = []
+    taken = _Taken(limits)
+    early, earliest_ms = 0, 0
     for entry in entries:
-        try:
-            _, events = decode_batch(entry.payload)
-        except InvalidField as error:
-            log.error(  # noqa: TRY400 - the input is to blame, its error says where
-                "batch_set_aside", offset=entry.offset, size=len(entry.payload), error=str(error)
-            )
-            rejected.append(entry)
+        events = _decode(entry, probe)
+        if isinstance(events, Rejected):
+            rejected.append(events)
         else:
-            count += len(events.value)
-            arms |= arms_of(events)
-            if parts and (count > limits.events or len(arms) > limits.arms):
+            if not taken.take(events):
                 break
-            parts.append(events)
+            ahead = events.time_ms - arrival_ms(entry.offset)
+            early += int(np.count_nonzero(ahead > TOLERANCE_MS))
+            earliest_ms = max(earliest_ms, int(ahead.max(initial=0)))
+            parts.append(replace(events, time_ms=events.time_ms - np.maximum(ahead, 0)))
         end = entry.offset
-    return Run(end, join(parts), tuple(rejected))
+        size += entry_bytes(entry.payload)
+    return Run(end, size, join(parts), tuple(rejected), early, earliest_ms)
+
+
+def _decode(entry: Entry, probe: Callable[[Events], object] | None) -> Events | Rejected:
+    try:
+        _, events = decode_batch(entry.payload)
+        if probe is not None:
+            probe(events)
+    except InvalidField as error:
+        return _set_aside(entry, str(error))
+    except Exception as error:
+        if probe is None:
+            raise
+        return _set_aside(entry, f"{type(error).__name__}: {error}", cause=error)
+    return events
+
+
+def _set_aside(entry: Entry, reason: str, cause: Exception | None = None) -> Rejected:
+    size = len(entry.payload)
+    log.error("batch_set_aside", offset=entry.offset, size=size, error=reason, exc_info=cause)
+    return Rejected(entry, reason)
+
+
+class _Taken:
+    """What a run has taken in."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._events = 0
+        self._windows = 0
+        self._arms: set[Arm] = set()
+        self._series: set[Series] = set()
+
+    def take(self, events: Events) -> bool:
+        """Take these events too, unless that is too much; the first are always taken."""
+        first = not (self._events or self._arms)
+        series = series_of(events)
+        self._events += len(events.value)
+        self._arms |= arms_of(events)
+        self._series |= series
+        if len(events.value):
+            span = int(events.time_ms.max() - events.time_ms.min()) // 10_000 + 2
+            self._windows += min(len(events.value), len(series) * span)
+        limits = self._limits
+        return first or not (
+            self._events > limits.events
+            or self._windows > limits.windows
+            or len(self._arms) > limits.arms
+            or len(self._series) > limits.series
+        )
+
+
+def series_of(events: Events) -> set[Series]:
+    """Return the series that have events."""
+    used = np.flatnonzero(np.bincount(events.series_index, minlength=len(events.series)))
+    return {events.series[index] for index in used}
 
 
 def arms_of(events: Events) -> set[Arm]:
     """Return the arms that have events, or dropped ones."""
-    used = np.flatnonzero(np.bincount(events.series_index, minlength=len(events.series)))
-    return {events.series[index].arm for index in used} | events.dropped.keys()
+    return {each.arm for each in series_of(events)} | events.dropped.keys()
 
 
 def join(parts: Sequence[Events]) -> Events:

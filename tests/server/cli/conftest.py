@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.server.cli.process import running_up
+from tests.e2e.stack import running_stack
 from tidegate_server.cli.app import run
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -11,8 +11,8 @@ Cli = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="session")
 def server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of one real server for all tests of the command line; flags' keys keep them apart."""
-    with running_up(tmp_path_factory.mktemp("up")) as up:
-        yield up.roles()["listen"]
+    with running_stack(tmp_path_factory.mktemp("up")) as up:
+        yield up.address
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.stack import WITHOUT_SETTINGS, Stack, command, running_stack
 from tests.server.cli.conftest import Cli
-from tests.server.cli.process import WITHOUT_SETTINGS, UpProcess, command, running_up
 from tidegate_server import embedded_store
+from tidegate_server.cli.up import _roles
+from tidegate_server.settings import Settings
 
 ROLES = ("store", "worker", "server")
 
@@ -35,7 +37,7 @@ def test_it_runs_restarts_and_stops_everything(tmp_path: Path, cli: Cli) -> None
     data_dir = tmp_path / "data"
     file = tmp_path / "flag.yaml"
     file.write_text("flag: kept\ndefault: a\nvariants: {a: {}}\n")
-    with running_up(data_dir) as up:
+    with running_stack(data_dir) as up:
         roles = up.roles()
         assert roles["ready"] is True
         assert roles["supervisor"] == {"pid": up.process.pid}
@@ -59,7 +61,7 @@ def test_it_runs_restarts_and_stops_everything(tmp_path: Path, cli: Cli) -> None
     for role in ROLES:
         await_end(last[role]["pid"])
 
-    with running_up(data_dir) as up:
+    with running_stack(data_dir) as up:
         code, out, _ = cli("--server", up.roles()["listen"], "flag", "get", "kept")
         assert (code, "kept" in out) == (0, True)
         up.stop(signal.SIGINT)
@@ -68,25 +70,25 @@ def test_it_runs_restarts_and_stops_everything(tmp_path: Path, cli: Cli) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 def test_roles_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
-    with running_up(tmp_path) as up:
+    with running_stack(tmp_path) as up:
         roles = up.roles()
         up.process.kill()
         up.process.wait()
         for role in ROLES:
             await_end(roles[role]["pid"])
-    with running_up(tmp_path) as up:
+    with running_stack(tmp_path) as up:
         assert up.roles()["ready"] is True
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One `tidegate up` for the tests that do it no harm."""
-    with running_up(tmp_path_factory.mktemp("up")) as up:
+    with running_stack(tmp_path_factory.mktemp("up")) as up:
         yield up
 
 
-def test_a_second_one_in_the_same_directory_is_refused(running: UpProcess) -> None:
-    second = UpProcess(running.data_dir)
+def test_a_second_one_in_the_same_directory_is_refused(running: Stack) -> None:
+    second = Stack(running.data_dir)
     said = second.rest()
     assert second.process.returncode == 1
     assert said == (
@@ -96,15 +98,20 @@ def test_a_second_one_in_the_same_directory_is_refused(running: UpProcess) -> No
     )
 
 
-def test_with_a_store_of_its_own_it_starts_none(running: UpProcess, tmp_path: Path) -> None:
+def test_with_a_store_of_its_own_it_starts_none(running: Stack, tmp_path: Path) -> None:
     url = embedded_store.url(running.data_dir)
-    with running_up(tmp_path, TIDEGATE_REDIS_URL=url) as up:
+    with running_stack(tmp_path, TIDEGATE_REDIS_URL=url) as up:
         assert "store" not in up.roles()
         assert not (tmp_path / "valkey").exists()
 
 
+def test_the_embedded_store_syncs_as_the_setting_says(tmp_path: Path) -> None:
+    store, *_ = _roles(Settings.load(data_dir=tmp_path, fsync="everysec"))
+    assert store.command[store.command.index("--appendfsync") + 1] == "everysec"
+
+
 @pytest.mark.parametrize("role", ["server", "worker"])
-def test_a_single_role_uses_the_store_of_a_running_up(running: UpProcess, role: str) -> None:
+def test_a_single_role_uses_the_store_of_a_running_stack(running: Stack, role: str) -> None:
     environment = {**WITHOUT_SETTINGS, "TIDEGATE_DATA_DIR": str(running.data_dir)}
     environment |= {"TIDEGATE_LISTEN": "127.0.0.1:0", "TIDEGATE_LOG_FORMAT": "json"}
     process = subprocess.Popen(command(role), env=environment, stderr=subprocess.PIPE, text=True)
@@ -122,7 +129,7 @@ def test_a_single_role_uses_the_store_of_a_running_up(running: UpProcess, role: 
 def test_a_taken_port_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        up = UpProcess(tmp_path, "--listen", address)
+        up = Stack(tmp_path, "--listen", address)
         said = up.rest()
     assert up.process.returncode == 1
     assert said == (
@@ -135,7 +142,7 @@ def test_a_role_that_does_not_start_ends_it_with_its_log(tmp_path: Path) -> None
     (tmp_path / "valkey" / "appendonlydir").mkdir(parents=True)
     manifest = tmp_path / "valkey" / "appendonlydir" / "appendonly.aof.manifest"
     manifest.write_text("not a manifest\n")
-    up = UpProcess(tmp_path)
+    up = Stack(tmp_path)
     said = up.rest()
     assert up.process.returncode == 1
     assert "error: the store ended 3 times before it answered (exit code 1); the end of" in said

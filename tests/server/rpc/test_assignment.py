@@ -1,10 +1,13 @@
 """AssignmentService, over the wire."""
 
+import asyncio
 from typing import TypeAlias
 
 import grpc
 import pytest
 
+from tests.e2e.calls import split_messages
+from tests.server.rpc.conftest import serving
 from tests.server.rpc.test_flags import create, draft
 from tidegate.v1 import (
     assignment_service_pb2 as messages,
@@ -15,6 +18,17 @@ from tidegate.v1 import (
     flag_service_pb2,
     flag_service_pb2_grpc,
 )
+from tidegate_server.bootstrap import run_server
+from tidegate_server.services import config_feed
+from tidegate_server.settings import Settings
+
+CHANGES = 40
+
+SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
+"""Options of a channel of its own, which takes 64 KiB that nobody reads, and not more."""
+
+HELD_BACK = 4
+"""Most messages of 60 kB on their way to a watcher that does not read."""
 
 Stub: TypeAlias = "assignment_service_pb2_grpc.AssignmentServiceAsyncStub"
 FlagStub: TypeAlias = "flag_service_pb2_grpc.FlagServiceAsyncStub"
@@ -90,3 +104,41 @@ async def test_watchers_get_a_snapshot_then_changes_then_heartbeats(
     ]
     assert heard[-1].heartbeat.interval_ms == 200
     stream.cancel()
+
+
+async def test_little_is_kept_for_a_watcher_that_does_not_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it missed is not queued: it is given the changes that are kept, or a snapshot."""
+    monkeypatch.setattr(config_feed, "KEPT_CHANGES", CHANGES // 4)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_server(settings, stop))
+        async with (
+            grpc.aio.insecure_channel(settings.listen) as channel,
+            grpc.aio.insecure_channel(settings.listen, options=SMALL_WINDOW) as slow,
+        ):
+            await serving(channel)
+            await _leave_behind(
+                assignment_service_pb2_grpc.AssignmentServiceStub(slow),
+                flag_service_pb2_grpc.FlagServiceStub(channel),
+            )
+        stop.set()
+
+
+async def _leave_behind(watcher: Stub, flags: FlagStub) -> None:
+    flag = draft()
+    flag.variants[0].value["prompt"] = "x" * 60_000
+    await create(flags, flag)
+    stream = aiter(watcher.WatchFlags(messages.WatchFlagsRequest()))
+    assert (await anext(stream)).snapshot.revision == 1
+    for number in range(CHANGES):
+        split = split_messages({"v1": number, "v2": 100 - number})
+        await flags.UpdateSplit(flag_service_pb2.UpdateSplitRequest(key=flag.key, split=split))
+    heard = [await anext(stream)]
+    while heard[-1].HasField("change"):
+        heard.append(await anext(stream))
+    *changes, last = heard
+    assert last.snapshot.revision == 1 + CHANGES
+    assert [each.change.revision for each in changes] == list(range(2, 2 + len(changes)))
+    assert len(changes) <= HELD_BACK

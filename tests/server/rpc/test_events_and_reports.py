@@ -1,6 +1,7 @@
 """From ReportEvents to GetReport, over the wire, with a worker at work."""
 
 import asyncio
+import time
 import uuid
 from typing import TypeAlias
 
@@ -20,7 +21,6 @@ from tidegate.v1 import (
 
 Stub: TypeAlias = "event_service_pb2_grpc.EventServiceAsyncStub"
 ReportStub: TypeAlias = "report_service_pb2_grpc.ReportServiceAsyncStub"
-BASE_MS = 1_767_225_600_000
 
 
 @pytest.fixture
@@ -39,8 +39,9 @@ async def flag(channel: grpc.aio.Channel) -> None:
 
 
 def batch(units: int = 300) -> messages.EventBatch:
-    """Return events of many units: v2 takes 10 ms longer than v1."""
-    made = messages.EventBatch(batch_id=uuid.uuid4().bytes, base_time_ms=BASE_MS)
+    """Return events of the last second, of many units: v2 takes 10 ms longer than v1."""
+    begun_ms = int(time.time() * 1_000) - 1_000
+    made = messages.EventBatch(batch_id=uuid.uuid4().bytes, base_time_ms=begun_ms)
     for variant in ("v1", "v2"):
         made.series.add(flag_key="chat-model", variant=variant, phase=1, outcome="latency_ms")
     for number in range(units):
@@ -96,13 +97,19 @@ async def test_a_batch_sent_thrice_is_counted_once(
     await counted(reports, {"v1": 151, "v2": 151})
 
 
-async def test_a_wrong_batch_is_refused_with_its_place(stub: Stub) -> None:
+async def test_refused_events_are_reported_as_lost(
+    flag: None, stub: Stub, reports: ReportStub
+) -> None:
     wrong = batch()
-    wrong.values[17] = float("nan")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.ReportEvents(messages.ReportEventsRequest(batch=wrong))
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "values[17]" in (caught.value.details() or "")
+    for index in (16, 17, 19):
+        wrong.values[index] = float("nan")
+    answer = await stub.ReportEvents(messages.ReportEventsRequest(batch=wrong))
+    assert (answer.accepted_count, answer.refused_count) == (297, 3)
+    assert answer.refused_events[1].reason.startswith("values[17]: nan")
+    await counted(reports, {"v1": 149, "v2": 148})
+    request = report_service_pb2.GetReportRequest(flag_key="chat-model")
+    report = (await reports.GetReport(request)).report
+    assert [each.dropped_events for each in report.variants] == [1, 2]
 
 
 @pytest.mark.parametrize(

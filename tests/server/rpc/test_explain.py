@@ -7,7 +7,7 @@ import grpc
 import pytest
 from redis.asyncio import Redis
 
-from tests.e2e.stack import split_messages
+from tests.e2e.calls import split_messages
 from tests.server.rpc.test_flags import create, draft
 from tests.server.rpc.test_segments import in_segment, make, segment
 from tidegate.v1 import assignment_service_pb2 as messages

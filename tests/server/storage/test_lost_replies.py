@@ -9,8 +9,9 @@ from tests.server.storage.lossy import LossyProxy, lossy_proxy
 from tests.server.storage.samples import arm, flag
 from tidegate.model import FlagChange, FlagKey, Revision
 from tidegate_server.analysis.aggregates import ArmAggregate
-from tidegate_server.domain.events import START, BatchId, Offset, Shard
+from tidegate_server.domain.events import START, BatchId, Offset, Reader, Shard
 from tidegate_server.errors import RevisionConflict
+from tidegate_server.ports import Fold
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
@@ -62,19 +63,31 @@ async def test_a_batch_is_appended_once(lossy: Redis, proxy: LossyProxy, environ
     assert len(await log.read(ONLY, START, 10)) == 1
 
 
+async def test_a_reader_advances_once_and_its_offset_tells(
+    lossy: Redis, proxy: LossyProxy, environment: str
+) -> None:
+    log, archive = RedisEventLog(lossy, environment, 1), Reader("archive")
+    await log.append(BatchId(bytes(16)), b"payload")
+    entries = await log.read(ONLY, START, 10)
+    proxy.lose_next_reply()
+    assert await log.join(ONLY, archive) == START
+    proxy.lose_next_reply()
+    assert not await log.advance(ONLY, archive, start=START, entries=entries)
+    assert await log.join(ONLY, archive) == entries[0].offset
+    proxy.lose_next_reply()
+    await log.leave(ONLY, archive)
+    assert proxy.lost == 3
+    assert await log.join(ONLY, archive) == START
+
+
 async def test_a_run_is_committed_once_and_the_offset_tells(
     lossy: Redis, proxy: LossyProxy, environment: str
 ) -> None:
     store = RedisAggregateStore(lossy, environment, 1)
-    before, after = ArmAggregate.empty(), ArmAggregate.empty()
+    empty = {arm(): ArmAggregate.empty()}
+    run = Fold(start=START, end=Offset("9-0"), size=0, before=empty, after=empty, windows={})
     proxy.lose_next_reply()
-    committed = await store.commit(
-        ONLY,
-        start=START,
-        end=Offset("9-0"),
-        before={arm(): before},
-        after={arm(): after},
-    )
+    committed = await store.commit(ONLY, run)
     assert proxy.lost == 1
     assert not committed
     assert await store.offset(ONLY) == "9-0"

@@ -13,8 +13,10 @@ from tidegate_server.analysis.aggregates import GROUPS, ArmAggregate
 from tidegate_server.analysis.histogram import bin_index, bins
 from tidegate_server.analysis.moments import sample_deviation
 from tidegate_server.analysis.units import bitmap_of
+from tidegate_server.analysis.windows import Resolution, merge_windows, roll_up
 from tidegate_server.domain.events import Arm, Events, Series
-from tidegate_server.worker.fold import fold
+from tidegate_server.worker.fold import fold, fold_windows
+from tidegate_server.worker.run import join
 
 
 def arm(variant: str, phase: int = 1) -> Arm:
@@ -240,3 +242,43 @@ def test_groups_are_four_cells() -> None:
     outcome = fold(events_of(rows), {})[arm("v1")].outcomes["latency_ms"]
     assert outcome.histogram.counts.sum(axis=1).tolist() == [4] * GROUPS
     assert outcome.cells.count.tolist() == [1] * 256
+
+
+@settings(deadline=None)
+@given(rows_strategy)
+def test_windows_count_what_the_aggregates_count(rows: list[Row]) -> None:
+    folded, windows = fold(events_of(rows), {}), fold_windows(events_of(rows))
+    assert windows.keys() == {(each, resolution) for each in folded for resolution in Resolution}
+    for (each, _), made in windows.items():
+        counts = {"": folded[each].exposures} | {
+            name: int(outcome.cells.count.sum()) for name, outcome in folded[each].outcomes.items()
+        }
+        found = dict.fromkeys(made.outcomes, 0)
+        for place, count in zip(made.outcome, made.count, strict=True):
+            found[made.outcomes[place]] += int(count)
+        assert found == {name: count for name, count in counts.items() if count}
+
+
+def test_late_events_go_to_their_own_phase_and_window() -> None:
+    now, late = 1_790_000_000_000, 1_790_000_000_000 - 7_200_000
+    rows = [(4, 1, now, 5.0), (7, 2, late, 6.0), (4, 3, late, 7.0)]
+    windows = fold_windows(events_of(rows))
+    in_first = windows[arm("v2"), Resolution.TEN_SECONDS]
+    assert in_first.index.tolist() == [late // 10_000, now // 10_000]
+    assert in_first.total.tolist() == [7.0, 5.0]
+    in_second = windows[arm("v2", 2), Resolution.HOUR]
+    assert (in_second.index.tolist(), in_second.total.tolist()) == ([late // 3_600_000], [6.0])
+
+
+def test_windows_in_two_steps_as_in_one() -> None:
+    both = [random_events(3_000, seed=1), random_events(2_000, seed=2)]
+    first, second = (fold_windows(each) for each in both)
+    for key, made in fold_windows(join(both)).items():
+        merged = merge_windows([first[key], second[key]])
+        assert merged.index.tolist() == made.index.tolist()
+        assert merged.count.tolist() == made.count.tolist()
+        assert merged.bin_count.tolist() == made.bin_count.tolist()
+        np.testing.assert_allclose(merged.total, made.total, rtol=1e-12)
+        np.testing.assert_allclose(merged.m2, made.m2, rtol=1e-9)
+        rolled = roll_up(first[key[0], Resolution.TEN_SECONDS], key[1])
+        assert rolled.count.tolist() == first[key].count.tolist()

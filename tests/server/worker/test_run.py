@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 from structlog.testing import capture_logs
 
-from tests.server.storage.samples import arm, message
+from tests.server.storage.samples import TIME_MS, arm, message
 from tidegate_server.domain.events import Events, Offset, Series
 from tidegate_server.ports import Entry
 from tidegate_server.wire import decode_batch
@@ -47,7 +47,8 @@ def test_a_poison_entry_does_not_hold_up_the_others() -> None:
     batch = entries(good, b"poison", good, b"")
     with capture_logs() as logs:
         run = decode_run(batch, Limits())
-    assert run.rejected == (batch[1], batch[3])
+    assert [each.entry for each in run.rejected] == [batch[1], batch[3]]
+    assert all("batch" in each.reason for each in run.rejected)
     assert run.events.value.tolist() == [1.0, 1.0]
     assert run.end == "4-0"
     assert [(each["event"], each["log_level"], each["offset"]) for each in logs] == [
@@ -75,6 +76,32 @@ def test_a_run_ends_before_it_has_too_many_arms() -> None:
     run = decode_run(entries(payloads[0], payloads[0], *payloads[1:]), Limits(arms=2))
     assert run.end == "3-0"
     assert arms_of(run.events) == {arm("v0"), arm("v1")}
+
+
+def test_a_run_ends_before_it_has_too_many_series() -> None:
+    payloads = [message({f"outcome-{i}": [1]}).SerializeToString() for i in range(4)]
+    assert decode_run(entries(*payloads), Limits(series=2)).end == "2-0"
+
+
+def test_a_run_ends_before_it_has_too_many_windows() -> None:
+    scattered = message({"latency_ms": [1, 2, 3, 4]})
+    scattered.time_offsets_ms[:] = [0, 60_000, 120_000, 180_000]
+    payload = scattered.SerializeToString()
+    assert decode_run(entries(payload, payload, payload), Limits(windows=9)).end == "2-0"
+
+
+def test_no_event_is_later_than_its_arrival() -> None:
+    """However far its client's clock is ahead; what is late keeps its time."""
+    ahead = message({"latency_ms": [1, 2, 3, 4]})
+    ahead.time_offsets_ms[:] = [-86_400_000, 0, 60_000, 3_600_000]
+    payload = ahead.SerializeToString()
+    arrival, later = Offset(f"{TIME_MS}-0"), Offset(f"{TIME_MS + 30_000}-7")
+    run = decode_run([Entry(arrival, payload), Entry(later, payload)], Limits())
+    assert (run.events.time_ms - TIME_MS).tolist() == [
+        *(-86_400_000, 0, 0, 0),
+        *(-86_400_000, 0, 30_000, 30_000),
+    ]
+    assert (run.early, run.earliest_ms) == (2, 3_600_000)
 
 
 def test_one_entry_is_always_taken() -> None:

@@ -1,21 +1,26 @@
 """Two workers on one shard, step by step."""
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from tests.server.storage.samples import arm, assert_same, message
 from tidegate.model import FlagKey
 from tidegate_server.analysis.aggregates import ArmAggregate
-from tidegate_server.domain.events import Arm, BatchId, Shard
+from tidegate_server.analysis.windows import Resolution, Windows
+from tidegate_server.domain.events import Arm, BatchId, Events, Shard
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.event_log import RedisEventLog
 from tidegate_server.storage.keys import ShardKeys
+from tidegate_server.storage.rejected import RejectedBatches
 from tidegate_server.wire import decode_batch
-from tidegate_server.worker.fold import fold
+from tidegate_server.worker.fold import fold, fold_windows
 from tidegate_server.worker.run import Limits
-from tidegate_server.worker.shard import ShardFolder
+from tidegate_server.worker.shard import CACHE_SECONDS, ShardFolder
 
 ONLY = Shard(0)
 FLAG = FlagKey("chat-model")
@@ -29,9 +34,8 @@ class Scene:
 
     def folder(self, **options: int) -> ShardFolder:
         cached_arms = options.pop("cached_arms", 10)
-        return ShardFolder(
-            self.log, self.store, ONLY, limits=Limits(**options), cached_arms=cached_arms
-        )
+        limits = Limits(linger=0, **options)
+        return ShardFolder(self.log, self.store, ONLY, limits=limits, cached_arms=cached_arms)
 
     async def append(self, value: float, of: Arm | None = None) -> None:
         payload = message({"": [1], "latency_ms": [value, 2 * value]}, of=of).SerializeToString()
@@ -130,3 +134,111 @@ async def test_what_was_read_before_a_doubt_is_folded_once(scene: Scene) -> None
     folder.forget()
     assert not await folder.fold(reading)
     await scene.check()
+
+
+async def test_a_batch_that_makes_folding_fail_is_set_aside(
+    scene: Scene, client: Redis, environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a defect would: the fault has to be made, for no batch is known that does it."""
+
+    def faulty(events: Events) -> dict[tuple[Arm, Resolution], Windows]:
+        if 13 in events.value:
+            raise ZeroDivisionError("a defect")
+        return fold_windows(events)
+
+    monkeypatch.setattr("tidegate_server.worker.shard.fold_windows", faulty)
+    await scene.append(1)
+    expected = dict(scene.expected)
+    await scene.append(13)
+    scene.expected = expected
+    await scene.append(2)
+    folder = scene.folder()
+    with capture_logs() as logs:
+        assert await folder.fold(await folder.read())
+    await scene.check()
+    (rejected,) = await RejectedBatches(client, environment, 1).all()
+    assert rejected.reason == "ZeroDivisionError: a defect"
+    assert [each["event"] for each in logs] == ["batch_set_aside"]
+    await scene.append(3)
+    assert await folder.fold(await folder.read())
+    await scene.check()
+
+
+async def test_a_defect_that_no_batch_brings_about_is_raised(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(events: Events) -> dict[tuple[Arm, Resolution], Windows]:
+        if len(events.value) > 3:
+            raise ZeroDivisionError("a defect")
+        return fold_windows(events)
+
+    monkeypatch.setattr("tidegate_server.worker.shard.fold_windows", faulty)
+    await scene.append(1)
+    await scene.append(2)
+    folder = scene.folder()
+    with pytest.raises(ZeroDivisionError):
+        await folder.fold(await folder.read())
+
+
+async def test_runs_are_apart_while_little_comes(scene: Scene) -> None:
+    folder = ShardFolder(
+        scene.log, scene.store, ONLY, limits=Limits(entries=3, linger=0.5), cached_arms=10
+    )
+    await scene.append(1)
+    assert await folder.fold(await folder.read())
+    await scene.append(2)
+    reading = asyncio.create_task(folder.read())
+    await scene.append(3)
+    both = await reading
+    assert len(both.entries) == 2, "what came while it waited is taken along"
+    assert await folder.fold(both)
+    for value in (4, 5, 6):
+        await scene.append(value)
+    assert len((await folder.read()).entries) == 3
+
+
+async def test_a_full_run_does_not_wait(scene: Scene) -> None:
+    folder = ShardFolder(
+        scene.log, scene.store, ONLY, limits=Limits(entries=2, linger=3_600), cached_arms=10
+    )
+    for value in (1, 2, 3, 4):
+        await scene.append(value)
+    for _ in range(2):
+        assert await folder.fold(await asyncio.wait_for(folder.read(), 10))
+    await scene.check()
+
+
+async def test_an_arm_that_expired_is_not_remembered(
+    scene: Scene, client: Redis, environment: str
+) -> None:
+    seconds = 0.0
+    limits = Limits(linger=0)
+    folder = ShardFolder(
+        scene.log, scene.store, ONLY, limits=limits, cached_arms=10, clock=lambda: seconds
+    )
+    await scene.append(1)
+    assert await folder.fold(await folder.read())
+    keys = ShardKeys(environment, ONLY)
+    await client.delete(keys.arm(arm()), keys.units(arm()))
+    scene.expected.clear()
+    seconds = CACHE_SECONDS + 1
+    await scene.append(2)
+    assert await folder.fold(await folder.read())
+    await scene.check()
+
+
+async def test_events_from_the_future_are_told_of_and_moved(scene: Scene) -> None:
+    batch = message({"latency_ms": [1, 2, 3]})
+    batch.time_offsets_ms[:] = [0, 0, 0]
+    batch.base_time_ms = int(time.time() * 1000) + 3_600_000
+    await scene.log.append(BatchId(batch.batch_id), batch.SerializeToString())
+    folder = scene.folder()
+    with capture_logs() as logs:
+        assert await folder.fold(await folder.read())
+    (told,) = [each for each in logs if each["event"] == "clock_skew"]
+    assert told["events"] == 3
+    assert told["largest_seconds"] == pytest.approx(3_600, abs=10)
+    latest_ms = (await scene.store.read(FLAG))[arm()].last_ms
+    assert latest_ms == pytest.approx(time.time() * 1000, abs=10_000)
+    windows = await scene.store.read_windows(FLAG, Resolution.TEN_SECONDS, 0, 1 << 50)
+    assert windows[arm()].index.tolist() == [latest_ms // 10_000]

