@@ -12,6 +12,9 @@ SECTIONS = {
     "batch": "batches",
     "peers": "beside_peers",
     "watch": "fan_out",
+    "wire": "wire",
+    "fold": "folding",
+    "pipeline": "pipeline",
 }
 """Name and module of each section; imported when it is run, for each needs other packages."""
 
