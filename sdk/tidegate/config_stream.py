@@ -138,7 +138,8 @@ class ConfigStream:
         if call is None or since is None:
             return
         if self._clock() - since > MISSED_HEARTBEATS * self._heartbeat_seconds:
-            log.info("%s has been silent for too long: connecting again", self._address)
+            if not self._outage_logged:
+                log.info("%s has been silent for too long: connecting again", self._address)
             self._waiting_since = None
             call.cancel()
 
@@ -208,7 +209,9 @@ class ConfigStream:
 
     def _follow(self) -> None:
         stub = assignment_service_pb2_grpc.AssignmentServiceStub(self._channel())
-        call = self._call = stub.WatchFlags(self._request)
+        # A gRPC that was imported before this package connects only while a call waits: without
+        # one, it notices a server that came back after ten seconds and more.
+        call = self._call = stub.WatchFlags(self._request, wait_for_ready=self._outage_logged)
         if self._stopping.is_set():  # close() may have come before it could see the call
             call.cancel()
         try:

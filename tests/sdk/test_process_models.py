@@ -281,5 +281,37 @@ def test_subprocesses_of_a_threaded_parent_freeze_nothing(server: FakeServer) ->
     assert server.streams == 1
 
 
+GRPC_FIRST = """
+import sys
+import grpc  # as an application that is itself a service may do
+import tidegate
+
+client = tidegate.Client(sys.argv[1])
+assert not client.wait_ready(3)
+print("go", flush=True)
+assert client.wait_ready(7), "gRPC did not look for the server"
+client.close()
+"""
+
+
+def test_a_server_that_comes_late_is_found_though_grpc_was_imported_first() -> None:
+    """Then gRPC connects only while a call waits: 10 to 25 s late, where none does."""
+    with fake_server(FIRST) as server:
+        server.stop()
+        environment = {
+            name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"
+        }
+        with subprocess.Popen(
+            [sys.executable, "-c", GRPC_FIRST, server.address],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "go\n"
+            server.start()
+            assert process.wait(30) == 0
+
+
 def test_nothing_here_leaves_a_thread_behind() -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("tidegate")]

@@ -82,7 +82,7 @@ def parse(text: str) -> Tree:
         with warnings.catch_warnings(action="ignore"):  # an anchor used twice is no error
             root = YAML(typ="safe", pure=True).compose(text)
         if root is None:
-            tree.report((), "is empty: describe one flag or segment")
+            tree.report((), "is empty: describe one flag, segment or experiment")
         else:
             _Builder(tree).build(root)
     except YAMLError as error:
@@ -213,7 +213,7 @@ _HINTS = {
     "mapping values are not allowed here": "put text that has a colon in quotes",
     "found character '\\t' that cannot start any token": "indent by spaces, not tabs",
     "found undefined alias": "define it above with &name",
-    "but found another document": "one file describes one flag or segment",
+    "but found another document": "one file describes one flag, segment or experiment",
 }
 
 

@@ -95,7 +95,7 @@ def test_aliases_are_followed() -> None:
             "a: 1\n---\nb: 2",
             (
                 "2:1 : is not valid YAML: but found another document; "
-                "one file describes one flag or segment"
+                "one file describes one flag, segment or experiment"
             ),
         ),
         (
@@ -109,7 +109,7 @@ def test_aliases_are_followed() -> None:
                 "write it as an escape in double quotes"
             ),
         ),
-        ("# nothing\n", "1:1 : is empty: describe one flag or segment"),
+        ("# nothing\n", "1:1 : is empty: describe one flag, segment or experiment"),
         ("[" * 1000, "1:1 : is nested too deeply: flatten it"),
         ("a: 1\nb: 2\na: 3", "3:1 a: occurs twice, first in line 1: keep one"),
         ("a: &x [*x]", "1:4 a[0]: is an alias of something it is a part of: write it out"),

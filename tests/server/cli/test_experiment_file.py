@@ -1,0 +1,232 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tidegate.model import PPM
+from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.cli.document_file import DocumentError
+from tidegate_server.cli.experiment_file import parse_experiment_file, read_experiment_file
+from tidegate_server.domain.experiments.checks import problems
+from tidegate_server.domain.experiments.plan import (
+    AfterHold,
+    AfterLease,
+    Ceiling,
+    Goal,
+    Lease,
+    Margin,
+    MetricName,
+    Plan,
+    Preflight,
+    QualityRules,
+    Rollback,
+    RollbackMode,
+    Stage,
+)
+from tidegate_server.domain.experiments.templates import TEMPLATES
+from tidegate_server.domain.metrics import Statistic
+
+MINUTE = timedelta(minutes=1)
+NAMES = "experiment: e\nflag: f\ncontrol: v1\ntreatment: v2\n"
+STAGES = "stages: [{name: all, share: 50%}]\n"
+GUARDRAILS = "guardrails: [{metric: error, max: 5%}]\n"
+
+CHAT_V2 = """\
+experiment: chat-v2
+flag: chat-model
+control: v1
+treatment: v2
+goal: {metric: rating, min_effect: 5%}
+guardrails:
+  - {metric: error, max: 5%, window: 2m}            # an absolute ceiling
+  - {metric: error, margin: 10%}                    # not worse than control by more
+  - {metric: latency_ms.p99, margin: 15%}
+stages:
+  - {name: canary, share: 5%, bake: 30m, min_units: 300}
+  - {name: test, share: 25%, bake: 30m, min_units: 1000, decide: true}
+  - {name: expand, share: 50%, bake: 60m, approval: required}
+  - {name: full, share: 100%}
+"""
+
+
+def test_the_example_of_the_design_is_read() -> None:
+    plan = parse_experiment_file("chat-v2.yaml", CHAT_V2)
+    assert (plan.key, plan.flag, plan.control, plan.treatment) == (
+        "chat-v2",
+        "chat-model",
+        "v1",
+        "v2",
+    )
+    assert plan.goal == Goal(MetricName("rating"), 0.05)
+    assert plan.guardrails == (
+        Ceiling(MetricName("error"), 0.05, window=2 * MINUTE),
+        Margin(MetricName("error"), 0.1, 0.1),
+        Margin(MetricName("latency_ms", Statistic.P99), 0.15, 0.15),
+    )
+    assert plan.stages == (
+        Stage("canary", 50_000, 30 * MINUTE, 300),
+        Stage("test", 250_000, 30 * MINUTE, 1_000, decide=True),
+        Stage("expand", 500_000, 60 * MINUTE, approval=True),
+        Stage("full", PPM),
+    )
+    assert plan.interval == timedelta(seconds=10)
+
+
+def test_every_other_field_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text(
+        NAMES
+        + """\
+description: what for
+labels: {team: platform}
+goal: {metric: rating, rule: point, tolerance: 0.1, planned_units: 20000}
+guardrails:
+  - {metric: rating, min: 3.5, window: 10m, min_events: 100, looks: 3 of 5}
+  - {metric: cost_usd, margin: 2.5%, tolerance: 7.1%}
+quality: {alpha: 1%, burn_in: 500, silence: 1m}
+preflight: {limit: 5m}
+stages:
+  - {name: a, share: 0.0001%, passes: 4, approval: none, hold_limit: 1h, then: continue}
+watch: 2h
+rollback: {mode: stepwise, step: 30s, cool_down: 1d, retries: 1}
+lease: {duration: 20m, then: control}
+deadline: 2w
+interval: 30s
+""",
+        encoding="utf-8",
+    )
+    plan = read_experiment_file(file)
+    assert plan.goal == Goal(MetricName("rating"), 0.0, EffectRule.POINT, 0.1, 20_000)
+    assert plan.guardrails == (
+        Ceiling(MetricName("rating"), 3.5, True, 10 * MINUTE, 100, 3, 5),
+        Margin(MetricName("cost_usd"), 0.025, 0.071),
+    )
+    assert plan.quality == QualityRules(0.01, 500, MINUTE)
+    assert plan.preflight == Preflight(5 * MINUTE)
+    assert plan.stages == (
+        Stage("a", 1, passes=4, hold_limit=60 * MINUTE, after_hold=AfterHold.CONTINUE),
+    )
+    assert plan.rollback == Rollback(RollbackMode.STEPWISE, MINUTE / 2, timedelta(days=1), 1)
+    assert plan.lease == Lease(20 * MINUTE, AfterLease.CONTROL)
+    assert (plan.watch, plan.deadline) == (120 * MINUTE, timedelta(weeks=2))
+    assert plan.interval == timedelta(seconds=30)
+    assert (plan.description, plan.labels) == ("what for", (("team", "platform"),))
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_template_needs_only_names_and_metrics(template: str) -> None:
+    text = f"{NAMES}template: {template}\ngoal: {{metric: rating}}\n"
+    plan = parse_experiment_file("e.yaml", text)
+    assert plan.stages == TEMPLATES[template].stages
+    assert plan.watch == TEMPLATES[template].watch
+    assert plan.goal == Goal(MetricName("rating"), TEMPLATES[template].min_effect)
+    own = parse_experiment_file("e.yaml", text + STAGES + "watch: 5m\n")
+    assert (own.stages, own.watch) == ((Stage("all", 500_000),), 5 * MINUTE)
+
+
+def errors(text: str) -> list[str]:
+    with pytest.raises(DocumentError) as raised:
+        parse_experiment_file("e.yaml", text)
+    return str(raised.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            NAMES + GUARDRAILS + "stages: [{name: a, share: 5%, bakes: 30m}]",
+            "e.yaml:6:31: stages[0].bakes: the field 'bakes' is not known; did you mean 'bake'?",
+        ),
+        (
+            NAMES + STAGES + "guardrials: []\n" + GUARDRAILS,
+            (
+                "e.yaml:6:1: guardrials: the field 'guardrials' is not known; "
+                "did you mean 'guardrails'?"
+            ),
+        ),
+        (
+            NAMES + GUARDRAILS,
+            "e.yaml:1:1: stages: is missing: add stages, or a template (gradual, ab, production)",
+        ),
+        (
+            NAMES + GUARDRAILS + "template: canary",
+            "e.yaml:6:11: template: must be 'gradual', 'ab' or 'production', not the text 'canary'",
+        ),
+        (
+            NAMES + STAGES,
+            "e.yaml:1:1: guardrails: there is neither a goal nor a guardrail: add one",
+        ),
+        (
+            NAMES + GUARDRAILS + "stages: [{name: a, share: 5%, bake: 30}]",
+            "e.yaml:6:37: stages[0].bake: must be a duration such as 30m, not the number 30",
+        ),
+        (
+            NAMES + STAGES + "guardrails: [{metric: error, max: 5%, margin: 1%}]",
+            (
+                "e.yaml:6:14: guardrails[0]: names max and margin: "
+                "give one of max, min (a ceiling) and margin"
+            ),
+        ),
+        (
+            NAMES + STAGES + "guardrails: [{metric: error, margin: 5%, window: 2m}]",
+            "e.yaml:6:14: guardrails[0]: has both margin and window: window goes with another kind",
+        ),
+        (
+            NAMES + STAGES + "guardrails: [{metric: error, max: 5 percent}]",
+            (
+                "e.yaml:6:35: guardrails[0].max: must be a number such as 0.05 or 5%, "
+                "not the text '5 percent'"
+            ),
+        ),
+        (
+            NAMES + STAGES + "guardrails: [{metric: error, max: 5%, looks: 2/3}]",
+            "e.yaml:6:46: guardrails[0].looks: must be such as 2 of 3, not the text '2/3'",
+        ),
+        (
+            NAMES + GUARDRAILS + "stages: [{name: a, share: 5%, approval: yes}]",
+            "e.yaml:6:41: stages[0].approval: must be required or none, not the text 'yes'",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place_and_the_fix(text: str, message: str) -> None:
+    assert errors(text) == [message]
+
+
+def test_every_problem_is_named_at_once() -> None:
+    """What can't be read in one section does not hide what makes no sense in another."""
+    found = errors(
+        """\
+experiment: Chat v2
+flag: f
+control: v1
+treatment: v1
+goal: {metric: rating, min_effect: much}
+guardrails:
+  - {metric: error, margin: 5%, tolerance: 1%}
+  - {metric: error, margin: 6%}
+stages:
+  - {name: a, share: 50%, then: continue}
+  - {name: a, share: 25%, decide: true, passes: 0}
+deadline: 0s
+interval: 0s
+"""
+    )
+    assert [line.split(": ")[1] for line in found] == [
+        "experiment",
+        "treatment",
+        "goal.min_effect",
+        "guardrails[0].tolerance",
+        "guardrails[1]",
+        "stages[0].hold_limit",
+        "stages[1].name",
+        "stages[1].share",
+        "stages[1].passes",
+        "deadline",
+        "interval",
+    ]
+
+
+def test_what_is_read_has_no_problems() -> None:
+    plan = parse_experiment_file("chat-v2.yaml", CHAT_V2)
+    assert isinstance(plan, Plan)
+    assert problems(plan) == ()
