@@ -15,6 +15,7 @@ from benchmarks.peers.peer import Choose, Peer, check
 
 PEERS = (
     "eppo",
+    "eppo_default",
     "statsig",
     "launchdarkly",
     "growthbook",

@@ -26,7 +26,7 @@ from tidegate_server.storage.keys import ShardKeys
 ROUNDS = 5
 READY, TRACKED, NAIVE = "from ready batches on", "from `track` on", "one XADD an event"
 TARGETS = {READY: "≥ 0.5 M", TRACKED: "≥ 0.3 M", NAIVE: ""}
-EVENTS = {READY: 1_000_000, TRACKED: 500_000, NAIVE: 200_000}
+EVENTS = {READY: 2_000_000, TRACKED: 1_000_000, NAIVE: 200_000}
 ROLES = ("server", "worker", "store")
 SHARDS = 2
 

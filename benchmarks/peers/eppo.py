@@ -1,5 +1,6 @@
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import eppo_client
@@ -22,7 +23,30 @@ class Log(eppo_client.AssignmentLogger):
         raise NotImplementedError
 
 
+class NoLog(eppo_client.AssignmentLogger):
+    """Does nothing with events, as a client's default does."""
+
+    def log_assignment(self, event: dict[str, Any]) -> None:
+        pass
+
+    def log_bandit_action(self, event: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
 def load() -> Peer:
+    get, close = client_with(Log())
+    return Peer(
+        quiet=lambda unit: get("quiet", unit, {}, ""),
+        recording=lambda unit: get(FLAG, unit, {}, ""),
+        how="every call logged to a deque; no deduplication (quiet: the flag says doLog false)",
+        close=close,
+    )
+
+
+def client_with(
+    logger: eppo_client.AssignmentLogger,
+) -> tuple[Callable[..., str], Callable[[], None]]:
+    """Return what assigns, and what ends the client."""
     configuration = {
         "createdAt": "2026-01-01T00:00:00.000Z",
         "format": "SERVER",
@@ -33,20 +57,14 @@ def load() -> Peer:
         eppo_client.ClientConfig(
             api_key="none",
             base_url="http://127.0.0.1:9",
-            assignment_logger=Log(),
+            assignment_logger=logger,
             poll_interval_seconds=None,
             initial_configuration=eppo_client.Configuration(
                 flags_configuration=json.dumps(configuration).encode()
             ),
         )
     )
-    get = client.get_string_assignment
-    return Peer(
-        quiet=lambda unit: get("quiet", unit, {}, ""),
-        recording=lambda unit: get(FLAG, unit, {}, ""),
-        how="every call logged to a deque; no deduplication",
-        close=client.shutdown,
-    )
+    return client.get_string_assignment, client.shutdown
 
 
 def flag(key: str, *, log: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import TypeAlias
 
 from tidegate.arm import Arm, arm_of
@@ -24,6 +25,9 @@ The unit is its id, or the 8 bytes of its hash (big-endian) where a token told n
 in seconds since 1970 UTC; the value is finite, and 1 for an exposure. A tuple, because it is made
 with every call of `track`.
 """
+
+_COLUMNS = tuple(map(itemgetter, range(5)))
+"""Takes one part of each event; `zip` would make an object for each, and wake the collector."""
 
 ArmKey: TypeAlias = tuple[str, str, int]
 """Flag, variant and phase."""
@@ -77,7 +81,7 @@ def encode_batch(
     send_unit_ids: bool,
 ) -> Batch:
     """Return events (at least one) as columns, with the numbers of events dropped before them."""
-    whats, outcomes, units, seconds, values = zip(*events, strict=True)
+    whats, outcomes, units, seconds, values = (list(map(take, events)) for take in _COLUMNS)
     count = len(events)
     base_ms = round(seconds[0] * 1_000)
     series, indexes = _series(list(zip(whats, outcomes, strict=True)))

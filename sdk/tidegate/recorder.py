@@ -193,7 +193,7 @@ def shown(value: object) -> str:
 
 def _number(value: object) -> float:
     """Return a number or boolean as a float; NaN for anything else."""
-    if isinstance(value, Real):
+    if isinstance(value, int) or isinstance(value, Real):  # noqa: SIM101 - the former is fast
         try:
             return float(value)
         except OverflowError:
