@@ -1,4 +1,4 @@
-"""Files that describe one flag, segment or experiment: read with every problem named by its place."""
+"""Files of one flag, segment or experiment: read with every problem named by its place."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath

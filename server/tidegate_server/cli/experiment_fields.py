@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from tidegate_server.cli.durations import parse_duration
 from tidegate_server.cli.field_types import kind
 from tidegate_server.domain.checks import KEY, KEY_RULE
+from tidegate_server.domain.durations import parse_duration
 from tidegate_server.domain.experiments.plan import MetricName, metric_name
 
 _PERCENT = re.compile(r"\s*([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s*%\s*")

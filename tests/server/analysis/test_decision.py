@@ -113,6 +113,11 @@ def test_faults_of_the_evidence_hold_but_never_promote(quality: Quality, verdict
     assert judge(replace(evidence, metrics=(GOOD, HARMFUL))).verdict is Verdict.BREACH
 
 
+def test_an_arm_that_lacks_all_its_units_is_a_mismatch_and_not_only_no_data() -> None:
+    evidence = replace(look(GOOD, units=0), quality=Quality("units are not split as promised"))
+    assert judge(evidence).verdict is Verdict.SAMPLE_RATIO_MISMATCH
+
+
 def test_a_goal_out_of_reach_is_futile() -> None:
     result = judge(look(metric(Goal(0.05), -0.08, 0.04), HARMLESS))
     assert result.verdict is Verdict.LOSE

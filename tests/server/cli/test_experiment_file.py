@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -5,7 +6,18 @@ import pytest
 
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.cli.clause_document import Document
 from tidegate_server.cli.document_file import DocumentError
+from tidegate_server.cli.experiment_document import (
+    ExperimentDocument,
+    GoalDocument,
+    GuardrailDocument,
+    LeaseDocument,
+    PreflightDocument,
+    QualityDocument,
+    RollbackDocument,
+    StageDocument,
+)
 from tidegate_server.cli.experiment_file import parse_experiment_file, read_experiment_file
 from tidegate_server.domain.experiments.checks import problems
 from tidegate_server.domain.experiments.plan import (
@@ -230,3 +242,32 @@ def test_what_is_read_has_no_problems() -> None:
     plan = parse_experiment_file("chat-v2.yaml", CHAT_V2)
     assert isinstance(plan, Plan)
     assert problems(plan) == ()
+
+
+def documented() -> str:
+    text = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    return str(block)
+
+
+def test_the_documented_file_is_read() -> None:
+    plan = parse_experiment_file("experiments.md", documented())
+    assert [stage.name for stage in plan.stages] == ["canary", "test", "expand", "full"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ExperimentDocument,
+        GoalDocument,
+        GuardrailDocument,
+        QualityDocument,
+        PreflightDocument,
+        StageDocument,
+        RollbackDocument,
+        LeaseDocument,
+    ],
+)
+def test_every_field_is_documented(document: type[Document]) -> None:
+    shown = set(re.findall(r"([a-z_]+):", documented()))
+    assert set(document.model_fields) - shown == set()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_server.cli.durations import format_duration, parse_duration
+from tidegate_server.domain.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(span: timedelta) -> str:
-    """Write a duration of whole seconds as `parse_duration` reads it; days are its longest unit."""
+    """Write a duration as `parse_duration` reads it; seconds are whole, days the longest unit."""
+    if span < timedelta():
+        return f"-{format_duration(-span)}"
     rest, parts = int(span.total_seconds()), []
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         number, rest = divmod(rest, seconds)

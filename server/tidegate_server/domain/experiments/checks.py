@@ -1,0 +1,226 @@
+"""What a plan may say, by itself and beside its flag: all that is wrong, at once."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+from tidegate.model import PPM, Flag
+from tidegate_server.domain.checks import KEY, KEY_RULE, percent, unknown
+from tidegate_server.domain.durations import format_duration
+from tidegate_server.domain.experiments.plan import (
+    ZERO,
+    AfterHold,
+    Ceiling,
+    Margin,
+    Plan,
+    RollbackMode,
+    Stage,
+)
+from tidegate_server.errors import InvalidField
+
+MOST_STAGES = 20
+MOST_GUARDRAILS = 50
+SHORTEST_INTERVAL, LONGEST_INTERVAL = timedelta(seconds=1), timedelta(hours=1)
+LONGEST_WINDOW = timedelta(hours=24)
+"""Windows of ten seconds are kept for so long."""
+
+Problems = Iterator[InvalidField]
+
+
+def problems(plan: Plan) -> tuple[InvalidField, ...]:
+    """Return everything that is wrong with a plan by itself, at most once for each field."""
+    found = (
+        *_names(plan),
+        *_goal(plan),
+        *_guardrails(plan),
+        *_quality(plan),
+        *_stages(plan),
+        *_times(plan),
+        *_rollback(plan),
+    )
+    return tuple({each.field: each for each in reversed(found)}.values())[::-1]
+
+
+def flag_problems(plan: Plan, flag: Flag) -> tuple[InvalidField, ...]:
+    """Return what is wrong with a plan beside its flag."""
+    keys = [variant.key for variant in flag.variants]
+    named = {"control": plan.control, "treatment": plan.treatment}
+    return tuple(
+        InvalidField(field, f"variant {unknown(key, keys)}")
+        for field, key in named.items()
+        if key not in keys
+    )
+
+
+def _names(plan: Plan) -> Problems:
+    named = {
+        "experiment": plan.key,
+        "flag": plan.flag,
+        "control": plan.control,
+        "treatment": plan.treatment,
+    }
+    for field, name in named.items():
+        yield from _key(field, name)
+    if plan.control == plan.treatment:
+        yield InvalidField("treatment", f"is {plan.control!r} like the control: name another")
+
+
+def _goal(plan: Plan) -> Problems:
+    goal = plan.goal
+    if goal is None:
+        return
+    yield from _key("goal.metric", goal.metric.outcome)
+    yield from _within("goal.min_effect", goal.min_effect, 0, 100)
+    yield from _within("goal.planned_units", goal.planned_units, 1, 1e12)
+    if goal.tolerance is not None:
+        yield from _within("goal.tolerance", goal.tolerance, 0, 100)
+
+
+def _guardrails(plan: Plan) -> Problems:
+    if plan.goal is None and not plan.guardrails:
+        yield InvalidField("guardrails", "there is neither a goal nor a guardrail: add one")
+    if len(plan.guardrails) > MOST_GUARDRAILS:
+        yield InvalidField("guardrails", f"there are more than {MOST_GUARDRAILS}")
+    seen: Counter[str] = Counter()
+    for index, each in enumerate(plan.guardrails):
+        field = f"guardrails[{index}]"
+        yield from _key(f"{field}.metric", each.metric.outcome)
+        margin = isinstance(each, Margin)
+        kind = "margin" if margin else "ceiling"
+        what = kind if margin else f"{kind} over {each.window}" if isinstance(each, Ceiling) else ""
+        seen[f"{each.metric} {what}"] += 1
+        if seen[f"{each.metric} {what}"] > 1:
+            yield InvalidField(field, f"is a second {kind} of {each.metric}: keep one")
+        yield from _margin(field, each) if isinstance(each, Margin) else _ceiling(field, each)
+
+
+def _margin(field: str, guardrail: Margin) -> Problems:
+    if not 0 < guardrail.margin < 1:
+        yield InvalidField(
+            f"{field}.margin", f"must be more than 0% and below 100%, not {guardrail.margin:.4g}"
+        )
+    if not guardrail.margin <= guardrail.tolerance < math.inf:
+        yield InvalidField(
+            f"{field}.tolerance",
+            f"must be at least the margin, {guardrail.margin:.4g}, not {guardrail.tolerance:.4g}: "
+            "what may be promoted can't roll back",
+        )
+
+
+def _ceiling(field: str, ceiling: Ceiling) -> Problems:
+    if not math.isfinite(ceiling.limit):
+        side = "min" if ceiling.floor else "max"
+        yield InvalidField(f"{field}.{side}", "must be a finite number")
+    whole = ceiling.window % timedelta(seconds=10) == ZERO
+    if not (whole and timedelta(seconds=10) <= ceiling.window <= LONGEST_WINDOW):
+        yield InvalidField(f"{field}.window", "must be a multiple of 10s, from 10s to 24h")
+    yield from _within(f"{field}.min_events", ceiling.least_events, 1, 1_000_000)
+    if not 1 <= ceiling.broken <= ceiling.looks <= 20:
+        yield InvalidField(
+            f"{field}.looks", "must be such as `2 of 3`: 1 or more of at most 20, not more of fewer"
+        )
+
+
+def _quality(plan: Plan) -> Problems:
+    rules = plan.quality
+    if not 0 < rules.alpha < 0.5:
+        yield InvalidField("quality.alpha", f"must be above 0 and below 0.5, not {rules.alpha:.4g}")
+    yield from _within("quality.burn_in", rules.burn_in, 0, 1e9)
+    yield from _span("quality.silence", rules.silence, _interval(plan))
+
+
+def _stages(plan: Plan) -> Problems:
+    if not 1 <= len(plan.stages) <= MOST_STAGES:
+        yield InvalidField("stages", f"there are {len(plan.stages)}: give 1 to {MOST_STAGES}")
+    names: set[str] = set()
+    share = 0
+    for index, stage in enumerate(plan.stages):
+        field = f"stages[{index}]"
+        yield from _key(f"{field}.name", stage.name)
+        if stage.name in names:
+            yield InvalidField(f"{field}.name", f"{stage.name!r} occurs twice: name each once")
+        names.add(stage.name)
+        if not share < stage.share_ppm <= PPM:
+            yield InvalidField(
+                f"{field}.share",
+                f"is {percent(stage.share_ppm)}: shares rise from stage to stage; give more than "
+                f"{percent(share)}, and at most 100 %",
+            )
+        share = max(share, stage.share_ppm)
+        yield from _stage(field, stage, plan)
+    if plan.compares and plan.stages and plan.stages[0].share_ppm == PPM:
+        yield InvalidField(
+            "stages[0].share", "leaves no control to compare with: begin with less than 100 %"
+        )
+
+
+def _stage(field: str, stage: Stage, plan: Plan) -> Problems:
+    yield from _span(f"{field}.bake", stage.bake, ZERO)
+    yield from _within(f"{field}.min_units", stage.min_units, 0, 1e9)
+    yield from _within(f"{field}.passes", stage.passes, 1, 1_000)
+    if stage.decide and not plan.compares:
+        yield InvalidField(
+            f"{field}.decide", "there is nothing to decide by: add a goal or a margin"
+        )
+    if stage.decide and stage.share_ppm == PPM:
+        yield InvalidField(
+            f"{field}.decide", "at 100 % there is no control: decide in an earlier stage"
+        )
+    if stage.hold_limit is not None:
+        yield from _span(f"{field}.hold_limit", stage.hold_limit, _interval(plan))
+    elif stage.after_hold is not AfterHold.HOLD:
+        yield InvalidField(
+            f"{field}.hold_limit", f"is missing: after how long shall it {stage.after_hold}?"
+        )
+    if stage.decide and stage.after_hold is AfterHold.CONTINUE:
+        yield InvalidField(
+            f"{field}.then", "a stage that decides can't continue undecided: hold or roll back"
+        )
+
+
+def _times(plan: Plan) -> Problems:
+    if not SHORTEST_INTERVAL <= plan.interval <= LONGEST_INTERVAL:
+        yield InvalidField("interval", f"must be 1s to 1h, not {format_duration(plan.interval)}")
+    yield from _span("watch", plan.watch, ZERO)
+    yield from _span("lease.duration", plan.lease.duration, _interval(plan))
+    if plan.preflight is not None:
+        yield from _span("preflight.limit", plan.preflight.limit, _interval(plan))
+    bakes = sum((stage.bake for stage in plan.stages), ZERO)
+    if plan.deadline is not None and plan.deadline <= bakes:
+        yield InvalidField(
+            "deadline",
+            f"is {format_duration(plan.deadline)}, and the stages bake for "
+            f"{format_duration(bakes)}: give more",
+        )
+
+
+def _rollback(plan: Plan) -> Problems:
+    rollback = plan.rollback
+    stepwise = rollback.mode is RollbackMode.STEPWISE
+    yield from _span("rollback.step", rollback.step, _interval(plan) if stepwise else ZERO)
+    yield from _span("rollback.cool_down", rollback.cool_down, ZERO)
+    yield from _within("rollback.retries", rollback.retries, 0, 100)
+
+
+def _interval(plan: Plan) -> timedelta:
+    """Return the least that other times may be: what is wrong with the interval is said there."""
+    sound = SHORTEST_INTERVAL <= plan.interval <= LONGEST_INTERVAL
+    return plan.interval if sound else ZERO
+
+
+def _key(field: str, name: str) -> Problems:
+    if not KEY.fullmatch(name):
+        yield InvalidField(field, f"{name!r} is not a valid name: use {KEY_RULE}")
+
+
+def _within(field: str, value: float, least: float, most: float) -> Problems:
+    if not least <= value <= most:
+        yield InvalidField(field, f"must be {least:,.10g} to {most:,.10g}, not {value:,.10g}")
+
+
+def _span(field: str, value: timedelta, least: timedelta) -> Problems:
+    if not least <= value <= timedelta(days=366):
+        yield InvalidField(
+            field, f"must be {format_duration(least)} to 366d, not {format_duration(value)}"
+        )

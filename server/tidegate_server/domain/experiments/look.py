@@ -1,0 +1,76 @@
+"""What one look at the outside world found."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tidegate_server.analysis.decision import Evidence
+from tidegate_server.analysis.estimable import NotEstimable
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSeen:
+    """The flag as it stands: shares in ppm, the kill switch, and what is gone, in words."""
+
+    control_ppm: int
+    treatment_ppm: int
+    killed: bool = False
+    gone: str = ""
+
+
+class GateState(StrEnum):
+    """Whether the outside world is ready for the next step."""
+
+    OPEN = "open"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stands before a preflight's end or a stage's share: checks, hooks, replicas."""
+
+    state: GateState = GateState.OPEN
+    why: str = ""
+
+
+OPEN = Gate()
+
+
+@dataclass(frozen=True, slots=True)
+class CeilingReading:
+    """The treatment's figure over a ceiling's window, and of how many events it is."""
+
+    value: float | NotEstimable
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The evidence of the present attempt, as far as it could be read.
+
+    evidence: over all its phases; its information counts against the goal's planned size; without
+        ceilings, which are judged over several looks.
+    ceilings: one reading for each of the plan's, in order.
+    stage_units: in the present phase, of the smaller of the arms that have a share, >= 0.
+    newest: when the arm with a share that has been silent for longest was last heard of; None:
+        never.
+    absent: metrics of the plan that have no event in an arm with a share.
+    sample_ratio_p: always-valid p-value of the present phase's split, in (0, 1].
+    """
+
+    evidence: Evidence
+    ceilings: tuple[CeilingReading, ...] = ()
+    stage_units: float = 0.0
+    newest: datetime | None = None
+    absent: tuple[str, ...] = ()
+    sample_ratio_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look. findings: or, where the evidence can't be read, why not."""
+
+    flag: FlagSeen
+    findings: Findings | str
+    gate: Gate = OPEN

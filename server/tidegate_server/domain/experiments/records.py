@@ -1,0 +1,83 @@
+"""What comes of a look or a command: a new state, perhaps a split, and the decision behind it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tidegate_server.analysis.decision import Verdict
+from tidegate_server.domain.experiments.state import State
+
+CONTROLLER = "controller"
+"""The actor of what is decided without a person."""
+
+
+class Action(StrEnum):
+    """What is done."""
+
+    START = "start"
+    ENTER = "enter"
+    OBSERVE = "observe"
+    HOLD = "hold"
+    WAIT_TO_DECIDE = "wait to decide"
+    ASK_FOR_APPROVAL = "ask for approval"
+    APPROVE = "approve"
+    ADVANCE = "advance"
+    SKIP = "skip"
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll back"
+    ABORT = "abort"
+    RETRY = "retry"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A metric at the time of a decision.
+
+    role: goal, guardrail or ceiling. value: the effect's estimate, or the figure under a ceiling;
+    lower, upper: one-sided bounds of the effect at the plan's alpha; None: not estimable.
+    threshold: the minimum effect, the margin or the limit. tolerance: harm from which it rolls
+    back.
+    """
+
+    metric: str
+    role: str
+    value: float | None
+    lower: float | None
+    upper: float | None
+    threshold: float
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A change of status or split, and what led to it.
+
+    before, after: the states. stage: its name. verdict: of the look; None for a command. units: of
+    the smaller arm. why: one sentence.
+    """
+
+    time: datetime
+    action: Action
+    actor: str
+    why: str
+    before: State
+    after: State
+    stage: str
+    verdict: Verdict | None = None
+    units: float | None = None
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What comes of a look or a command.
+
+    share_ppm: the treatment's new share, in [0, PPM]; None: the split stays as it is.
+    """
+
+    state: State
+    share_ppm: int | None = None
+    decisions: tuple[Decision, ...] = ()

@@ -1,0 +1,109 @@
+"""The production template on a synthetic stream of 1,000 units a minute, 20 requests each."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from tests.server.analysis.simulation import monte_carlo_error
+from tests.server.domain.experiments.samples import HOUR, MINUTE, PERCENT, PLAN
+from tidegate_server.domain.experiments.plan import (
+    AfterLease,
+    Ceiling,
+    Goal,
+    Lease,
+    Margin,
+    MetricName,
+)
+from tidegate_server.domain.experiments.simulate import Forecast, simulate
+from tidegate_server.domain.experiments.state import Status
+from tidegate_server.domain.experiments.stream import Fault, Simulated, Stream, Trouble
+from tidegate_server.domain.experiments.templates import TEMPLATES
+from tidegate_server.errors import InvalidField
+
+RATING, ERROR, LATENCY = MetricName("rating"), MetricName("error"), MetricName("latency_ms")
+PRODUCTION = replace(
+    PLAN,
+    stages=TEMPLATES["production"].stages,
+    guardrails=(Margin(LATENCY, 0.1, 0.1), Ceiling(ERROR, 0.05)),
+    interval=MINUTE,
+)
+
+
+def forecast(
+    runs: int,
+    *troubles: Trouble,
+    lease: Lease = PRODUCTION.lease,
+    min_effect: float = 0.0,
+    error: float = 0.01,
+    **effects: float,
+) -> Forecast:
+    metrics = {
+        RATING: Simulated(4.0, 1.0, True, effects.get("rating", 0.0)),
+        ERROR: Simulated(0.01, 0.1, False, error / 0.01 - 1),
+        LATENCY: Simulated(300.0, 200.0, False, effects.get("latency_ms", 0.0)),
+    }
+    stream = Stream(metrics, 1_000, troubles=troubles)
+    goal, rng = Goal(RATING, min_effect, tolerance=0.05), np.random.default_rng(1)
+    plan = replace(PRODUCTION, lease=lease, goal=goal)
+    return simulate(plan, stream, runs, rng, timedelta(days=1))
+
+
+def test_two_equal_versions_are_neither_promoted_nor_rolled_back() -> None:
+    runs = 100
+    found = forecast(runs, min_effect=TEMPLATES["production"].min_effect)
+    assert Status.SUCCEEDED not in found.endings
+    rolled_back = found.endings.get(Status.ROLLED_BACK, 0.0)
+    assert rolled_back <= 0.05 + 3 * monte_carlo_error(0.05, runs)
+
+
+def test_a_slow_version_never_gets_past_the_canary() -> None:
+    found = forecast(300, latency_ms=0.3)
+    assert found.endings == {Status.ROLLED_BACK: 1.0}
+    assert set(found.shares) == {5 * PERCENT}
+    assert found.minutes["canary"] < 30
+
+
+def test_a_version_with_errors_is_closed_out_within_minutes() -> None:
+    found = forecast(100, error=0.08)
+    assert found.endings == {Status.ROLLED_BACK: 1.0}
+    assert found.minutes["canary"] < 5
+    assert found.exposed < 500
+
+
+def test_a_better_version_gets_through_in_the_time_of_its_stages() -> None:
+    found = forecast(10, rating=0.05)
+    assert found.endings == {Status.SUCCEEDED: 1.0}
+    assert 30 <= found.minutes["canary"] <= 35
+    assert 60 <= found.minutes["expand"] <= 65
+    assert 60 <= found.minutes["watching"] <= 65
+
+
+@pytest.mark.parametrize("fault", [Fault.OUTAGE, Fault.SILENCE, Fault.CONTROLLER_DOWN])
+def test_a_fault_only_takes_its_time(fault: Fault) -> None:
+    found = forecast(3, Trouble(fault, 10 * MINUTE, HOUR), rating=0.05)
+    assert found.endings == {Status.SUCCEEDED: 1.0}
+    assert 85 <= found.minutes["canary"] <= 105
+
+
+def test_an_outage_beyond_the_lease_can_return_to_control() -> None:
+    lease = Lease(20 * MINUTE, AfterLease.CONTROL)
+    found = forecast(3, Trouble(Fault.OUTAGE, 10 * MINUTE, HOUR), lease=lease, rating=0.05)
+    assert found.endings == {Status.ROLLED_BACK: 1.0}
+    assert found.minutes["canary"] <= 35
+
+
+def test_lost_units_never_promote() -> None:
+    trouble = Trouble(Fault.LOST_UNITS, timedelta(), timedelta(days=2))
+    assert Status.SUCCEEDED not in forecast(3, trouble, rating=0.05).endings
+
+
+def test_every_metric_of_the_plan_must_be_described() -> None:
+    with pytest.raises(InvalidField, match="error is judged by the plan"):
+        simulate(
+            PRODUCTION,
+            Stream({RATING: Simulated(4, 1, True), LATENCY: Simulated(3, 1, False)}, 1),
+            1,
+            np.random.default_rng(1),
+        )
