@@ -14,6 +14,7 @@ SECTIONS = {
     "watch": "fan_out",
     "wire": "wire",
     "fold": "folding",
+    "intake": "intake",
     "pipeline": "pipeline",
 }
 """Name and module of each section; imported when it is run, for each needs other packages."""

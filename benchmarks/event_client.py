@@ -4,7 +4,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 import redis
@@ -20,28 +21,29 @@ UNDER_WAY = 32
 
 def ready(address: str, events: int, _: str) -> Callable[[], None]:
     """Send batches that were made before."""
-    requests = [
-        event_service_pb2.ReportEventsRequest(
-            batch=event_service_pb2.EventBatch.FromString(batch)
-        ).SerializeToString()
-        for batch in ready_batches(events // EVENTS_OF_BATCH)
-    ]
-    channel = grpc.insecure_channel(address)
-    send = channel.unary_unary(METHOD)
+    requests = [request_of(batch) for batch in ready_batches(events // EVENTS_OF_BATCH)]
+    send = grpc.insecure_channel(address).unary_unary(METHOD)
     send(requests[0])
+    return lambda: send_all(send, requests)
 
-    def work() -> None:
-        room = threading.Semaphore(UNDER_WAY)
-        calls = []
-        for request in requests:
-            room.acquire()
-            call = send.future(request)
-            call.add_done_callback(lambda _: room.release())
-            calls.append(call)
-        for call in calls:
-            call.result()
 
-    return work
+def request_of(batch: bytes) -> bytes:
+    """Return the request that reports a serialized batch."""
+    message = event_service_pb2.EventBatch.FromString(batch)
+    return event_service_pb2.ReportEventsRequest(batch=message).SerializeToString()
+
+
+def send_all(send: Any, requests: Sequence[bytes]) -> None:
+    """Send requests, UNDER_WAY at the same time, and wait for all answers."""
+    room = threading.Semaphore(UNDER_WAY)
+    calls = []
+    for request in requests:
+        room.acquire()
+        call = send.future(request)
+        call.add_done_callback(lambda _: room.release())
+        calls.append(call)
+    for call in calls:
+        call.result()
 
 
 def tracked(address: str, events: int, _: str) -> Callable[[], None]:
