@@ -65,4 +65,5 @@ def test_memory_is_flat(assigns: int) -> None:
     assert said["garbage"] == 0
     middle = len(said["megabytes"]) // 2
     early, late = max(said["megabytes"][:middle]), max(said["megabytes"][middle:])
-    assert late < early * 1.1 + 10, said["megabytes"]
+    # Tables that are full for the first time are resized in the second half too, up to 20 MB each.
+    assert late < early * 1.3 + 10, said["megabytes"]
