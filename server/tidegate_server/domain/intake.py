@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ MOST_AHEAD_MS = 3_600_000
 and less than what would mark windows that nobody has seen yet."""
 
 
+NONE: NDArray[np.intp] = np.empty(0, np.intp)
 _NO_VALUE = 0.0, -1.0
 
 
@@ -149,7 +151,7 @@ def sift(sent: Sent, unknown: Sequence[str], wrong_unit_ids: Sequence[str], time
     wrong_unit_ids: what is wrong with single unit ids; they are left out.
     """
     problems = [each.problem or why for each, why in zip(sent.entries, unknown, strict=True)]
-    wrong = wrong_events(sent, problems, times)
+    wrong = NONE if is_good(sent, problems, times) else wrong_events(sent, problems, times)
     every = np.arange(len(sent.columns.value))
     refused = wrong[:MOST_SHOWN].tolist()
     left_out = [*_left_out(sent, problems), *wrong_unit_ids] if any(problems) else wrong_unit_ids
@@ -160,6 +162,35 @@ def sift(sent: Sent, unknown: Sequence[str], wrong_unit_ids: Sequence[str], time
         dropped=_dropped(sent, unknown, problems, wrong) if len(wrong) or sent.dropped else {},
         left_out=left_out[:MOST_SHOWN],
     )
+
+
+def is_good(sent: Sent, problems: Sequence[str], times: Times) -> bool:
+    """Return whether all events can be stored: `wrong_events` finds none, but takes twice as long.
+
+    problems: of each series at least, "" if none.
+    """
+    columns, count = sent.columns, len(sent.series)
+    if any(problems):
+        return False
+    if not len(columns.value):
+        return True
+    if np.maximum.reduce(columns.series_index) >= count:
+        return False
+    if np.minimum.reduce(columns.time_ms) < times.first_ms:
+        return False
+    if np.maximum.reduce(columns.time_ms) >= times.end_ms:
+        return False
+    lowest, highest = _limits(tuple([each.is_exposure for each in sent.series]))
+    values, place = columns.value, columns.series_index
+    right = (values >= lowest.take(place)) & (values <= highest.take(place))  # NaN is neither
+    return bool(np.logical_and.reduce(right))
+
+
+@lru_cache(256)
+def _limits(exposures: tuple[bool, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest value of series, given which are of exposures."""
+    is_exposure = np.array(exposures)
+    return np.where(is_exposure, 1.0, -MAX_VALUE), np.where(is_exposure, 1.0, MAX_VALUE)
 
 
 def wrong_events(sent: Sent, problems: Sequence[str], times: Times) -> NDArray[np.intp]:
@@ -176,7 +207,7 @@ def wrong_events(sent: Sent, problems: Sequence[str], times: Times) -> NDArray[n
     place = np.minimum(columns.series_index, count)
     right = np.abs(columns.value - middle.take(place)) <= radius.take(place)  # which NaN never is
     right &= (columns.time_ms - times.first_ms).view(np.uint64) < times.end_ms - times.first_ms
-    return np.empty(0, np.intp) if right.all() else np.flatnonzero(~right)
+    return NONE if right.all() else np.flatnonzero(~right)
 
 
 def _range_of(series: SentSeries, problem: str) -> tuple[float, float]:

@@ -28,7 +28,7 @@ class KnownArms:
         Raises:
             StoreUnavailable: the store can't be reached.
         """
-        doubtful = [arm for arm in arms if arm is not None and not self._configured(arm)]
+        doubtful = [arm for arm in set(arms) if arm is not None and not self._configured(arm)]
         if not doubtful:
             return [""] * len(arms)
         had = await self._store.had([(arm.flag, arm.variant) for arm in doubtful])

@@ -15,6 +15,7 @@ from tidegate_server.domain.intake import (
     Columns,
     Sent,
     Times,
+    is_good,
     reason,
     wrong_events,
 )
@@ -25,6 +26,8 @@ from tidegate_server.wire.unit_ids import read_ids
 
 FORMATS = (0, 1)
 """Formats of the columns that are known."""
+
+ALL_TIMES = Times()
 
 _BATCH_ID_BYTES = 16
 _OFFSET_RANGE = 1 << 31
@@ -96,9 +99,10 @@ def decode_batch(payload: bytes) -> tuple[BatchId, Events]:
     batch = decode(payload)
     sent, columns = batch.sent, batch.sent.columns
     problems = [each.problem for each in sent.series]
-    wrong = wrong_events(sent, problems, Times())
-    if len(wrong):
-        raise _invalid(reason(sent, problems, Times(), int(wrong[0])))
+    if not is_good(sent, problems, ALL_TIMES):
+        wrong = wrong_events(sent, problems, ALL_TIMES)
+        if len(wrong):
+            raise _invalid(reason(sent, problems, ALL_TIMES, int(wrong[0])))
     return batch.batch_id, Events(
         series=_series(sent),
         series_index=columns.series_index.astype(np.int64),

@@ -1,4 +1,8 @@
+import math
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.server.storage.samples import TIME_MS, arm
 from tidegate_server.domain.events import Series
@@ -13,7 +17,9 @@ from tidegate_server.domain.intake import (
     SentDropped,
     SentSeries,
     Times,
+    is_good,
     sift,
+    wrong_events,
 )
 
 LATENCY = SentSeries(arm(), Series(arm(), "latency_ms"))
@@ -31,6 +37,33 @@ def sent(series: list[SentSeries], index: list[int], *dropped: SentDropped) -> S
         np.ones(count),
     )
     return Sent(tuple(series), dropped, columns)
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from([1.0, 0.0, -5.5, 1e100, 1.1e100, math.nan, math.inf, -math.inf]),
+        st.sampled_from([-1, 0, TIME_MS, END_MS - 1, END_MS]),
+    ),
+    max_size=4,
+)
+
+
+@given(st.lists(st.sampled_from([LATENCY, EXPOSURE, MISNAMED]), max_size=3), EVENTS)
+def test_the_short_way_finds_the_same(
+    series: list[SentSeries], events: list[tuple[int, float, int]]
+) -> None:
+    index, values, times = zip(*events, strict=True) if events else ((), (), ())
+    columns = Columns(
+        np.array(index, np.uint32),
+        np.zeros(len(events), np.uint64),
+        np.array(times, np.int64),
+        np.array(values, np.float64),
+    )
+    batch = Sent(tuple(series), (), columns)
+    problems = [each.problem for each in series]
+    nothing_wrong = not any(problems) and not len(wrong_events(batch, problems, Times()))
+    assert is_good(batch, problems, Times()) == nothing_wrong
 
 
 def none_unknown(batch: Sent) -> list[str]:
