@@ -23,7 +23,7 @@ from tidegate_server.domain.events import BatchId
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.event_log import RedisEventLog
 
-ROUNDS, BATCHES = 11, 400
+ROUNDS, BATCHES = 11, 1_500
 TARGET = "≤ 1.3"
 
 

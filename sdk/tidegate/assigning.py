@@ -14,9 +14,9 @@ import mmh3
 
 from tidegate.assignment import Assignment, Grant
 from tidegate.attributes import randomised_unit
-from tidegate.bucketing import LONGEST_UNIT_ID, plain_unit_id
+from tidegate.bucketing import LONGEST_UNIT_ID, encodes, plain_unit_id
 from tidegate.compiled_flag import CompiledFlag, Path
-from tidegate.evaluation import NO_PHASE, CompiledSnapshot, Given
+from tidegate.evaluation import NO_PHASE, Chooser, CompiledSnapshot, Given
 from tidegate.log_limit import LogLimit
 from tidegate.model import BUCKETS, FlagKey, Reason, VariantKey
 from tidegate.recorder import Recorder, shown
@@ -84,12 +84,13 @@ class Assigner:
             default: the assignment's value where there is no variant to give.
             session_id: names a session of the unit: a string of 1 to 1,000 characters.
         """
-        # The longest way round is the shortest: each step of this takes 1 to 60 ns. Arguments that
-        # must be given by name would take 25, a call of Recorder.expose 60.
+        # All in one place, since calls would take longer than what is called. Arguments that must
+        # be given by name would take 25 ns more.
         try:
             prefix, second, below, above, more, exposing = self._current.compiled.plans[flag]
             hashed = prefix + unit_id
-            if session_id is None and hashed.isascii():  # a lone surrogate would end mmh3
+            exact = unit_id.__class__ is str  # type() would take longer
+            if exact and session_id is None and (hashed.isascii() or encodes(hashed)):
                 if more is None:
                     grant = below if _hash32(hashed, 0, False) < second else above
                 else:
@@ -99,7 +100,7 @@ class Assigner:
                 if exposing:
                     seen = grant.seen
                     if unit_id not in seen:
-                        if type(unit_id) is not str or not _FITS[len(unit_id)]:
+                        if not _FITS[len(unit_id)]:
                             return self._assign_carefully(flag, unit_id, attributes, default)
                         seen.add(unit_id)
                         recorder = self._recorder
@@ -127,11 +128,9 @@ class Assigner:
         session_id: object = None,
     ) -> Assignment:
         """Assign in all cases; make a plan for the next time."""
-        compiled = self._current.compiled
+        compiled, chosen = self._current.compiled, None
         try:
-            if flag not in compiled.plans:
-                self._make_plan(compiled, flag)
-            given = compiled.chooser(flag)(unit_id, attributes)
+            chosen = given = self._chooser(compiled, flag)(unit_id, attributes)
             if session_id is not None or given.unit_attribute:
                 unit_id, given = self._settled(compiled, unit_id, attributes, session_id, given)
             if not given.variant:
@@ -144,14 +143,21 @@ class Assigner:
             )
             given = Given(FlagKey(flag), VariantKey(""), default, Reason.ERROR, "", NO_PHASE)
         assignment = Assignment()
-        assignment.grant = Grant(given, compiled.revision, self._recorder, _NOBODY)
+        if given is chosen and given.variant:
+            assignment.grant = self._grant(compiled, given)
+        else:
+            assignment.grant = Grant(given, compiled.revision, self._recorder, _NOBODY)
         assignment.unit_id = unit_id
         return assignment
 
-    def _make_plan(self, compiled: CompiledSnapshot, flag_key: str) -> None:
+    def _chooser(self, compiled: CompiledSnapshot, flag_key: str) -> Chooser:
+        """Return what evaluates a flag; make its plan."""
         flag = compiled.flag(flag_key)
-        if flag is not None:
+        if flag is None:
+            return compiled.missing(flag_key)
+        if flag_key not in compiled.plans:
             compiled.plans[flag_key] = self._plan(compiled, flag)
+        return flag.choose
 
     def _plan(self, compiled: CompiledSnapshot, flag: CompiledFlag) -> Plan:
         path = flag.path

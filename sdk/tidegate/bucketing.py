@@ -36,11 +36,16 @@ def plain_unit_id(unit_id: object) -> str | None:
     text = str.__str__(unit_id)
     if not 0 < len(text) <= LONGEST_UNIT_ID:
         return None
+    return text if encodes(text) else None
+
+
+def encodes(text: str) -> bool:
+    """Return whether UTF-8 can encode a text, so that it can be hashed."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return None
-    return text
+        return False
+    return True
 
 
 def boundary(ppm: int) -> int:

@@ -95,11 +95,11 @@ def _path(build: "Builder", around: Around) -> Path:
         return Path((), (), flag.salt, (0,), (build.given(flag.default, Reason.KILLED),))
     before = (
         *_override(build.overrides()),
-        *_gated(build.holdout(around.holdout_ppm)),
-        *_gated(build.layer()),
+        *_gated(build, build.holdout(around.holdout_ppm), Reason.HOLDOUT),
+        *_gated(build, build.layer(), Reason.LAYER),
     )
     rules = build.rules(around.find_segment)
-    behind = _gated(build.enrolment())
+    behind = _gated(build, build.enrolment(), Reason.NOT_ENROLLED)
     return Path(
         (*before, *rules, *behind),
         (*before, *_by_unit(flag.rules, rules), *behind),
@@ -133,10 +133,12 @@ def _override(overrides: Mapping[str, Given]) -> tuple[Step, ...]:
     return ((lambda _, unit: unit in overrides, lambda unit, _: overrides[unit]),)
 
 
-def _gated(gate: Gate | None) -> tuple[Step, ...]:
+def _gated(build: "Builder", gate: Gate | None, reason: Reason) -> tuple[Step, ...]:
+    """Return the gate as a step: whom it stops is given the default."""
     if gate is None:
         return ()
-    return ((lambda _, unit: gate(unit, None) is not None, gate),)  # type: ignore[return-value]
+    stopped = always(build.given(build.flag.default, reason))
+    return ((lambda _, unit: gate(unit, None) is not None, stopped),)
 
 
 def _by_unit(rules: tuple[Rule, ...], compiled: tuple[Step, ...]) -> tuple[Step, ...]:

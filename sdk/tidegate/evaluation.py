@@ -150,7 +150,11 @@ class CompiledSnapshot:
     def chooser(self, flag_key: str) -> Chooser:
         """Return what evaluates a flag; for an unknown one, what gives nothing and says why."""
         flag = self.flag(flag_key)
-        return always(nothing(flag_key, self._missing)) if flag is None else flag.choose
+        return self.missing(flag_key) if flag is None else flag.choose
+
+    def missing(self, flag_key: str) -> Chooser:
+        """Return what gives nothing, and says why, for a flag that is not there."""
+        return always(nothing(flag_key, self._missing))
 
     def flag(self, flag_key: str) -> CompiledFlag | None:
         """Return the compiled flag; None where there is none."""
