@@ -15,6 +15,7 @@ SECTIONS = {
     "wire": "wire",
     "fold": "folding",
     "intake": "intake",
+    "analysis": "analysing",
     "pipeline": "pipeline",
 }
 """Name and module of each section; imported when it is run, for each needs other packages."""
