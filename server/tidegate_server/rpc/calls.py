@@ -38,9 +38,8 @@ class CallsUnderWay:
 async def stop_server(server: grpc.aio.Server, calls: CallsUnderWay, grace: float) -> None:
     """Take no more calls, let those under way end within `grace` seconds, and cut what is left.
 
-    `Server.stop` alone also waits for every connection. A peer whose gRPC does not poll at the
-    moment, such as one that has just closed its channel, answers for seconds neither to the end of
-    the connection nor closes it.
+    `Server.stop` alone also waits for every connection. A peer whose gRPC polls only while a call
+    waits, and that has just closed its channel, was seen to hold it up for five to ten seconds.
     """
     stopping = asyncio.create_task(server.stop(grace))
     idle = asyncio.create_task(calls.wait_none())
