@@ -7,6 +7,8 @@
     ├── InUse                others need it: change those first
     ├── Refused              what is asked for makes no sense as things stand
     ├── RevisionConflict     somebody else changed it first: read again
+    ├── VersionConflict      somebody else changed the experiment first: read again
+    ├── FencedOff            another controller leads: what this one decides counts no more
     ├── Retriable            it may work later; may say when
     │   ├── StoreUnavailable     the store can't be reached or refuses: try again
     │   ├── StoreFull            the store takes no more for now: try again later
@@ -48,6 +50,14 @@ class Refused(TidegateServerError):  # noqa: N818
 
 class RevisionConflict(TidegateServerError):  # noqa: N818
     """Somebody else changed it first; nothing was changed."""
+
+
+class VersionConflict(TidegateServerError):  # noqa: N818
+    """Somebody else changed the experiment first; nothing was changed."""
+
+
+class FencedOff(TidegateServerError):  # noqa: N818
+    """Another controller leads by now; nothing was changed."""
 
 
 class Retriable(TidegateServerError):  # noqa: N818

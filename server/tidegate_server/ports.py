@@ -6,12 +6,15 @@ Every method may raise `StoreUnavailable`.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import NewType, Protocol
 
-from tidegate.model import Change, FlagKey, Revision, Snapshot, VariantKey
+from tidegate.model import Change, FlagChange, FlagKey, Revision, Snapshot, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.windows import Resolution, Windows
 from tidegate_server.domain.events import Arm, BatchId, Offset, Reader, Shard, WorkerId
+from tidegate_server.domain.experiments.plan import ExperimentKey
+from tidegate_server.domain.experiments.records import Decision, Experiment, Seen
 
 
 class Clock(Protocol):
@@ -231,4 +234,165 @@ class AggregateStore(Protocol):
 
         Arms without such windows are left out.
         """
+        ...
+
+
+Fence = NewType("Fence", int)
+"""A fencing token: rises with every change of leader."""
+
+
+class Leadership(Protocol):
+    """Which of an environment's controllers leads: one at a time, by a lease."""
+
+    async def acquire(self, controller: str, seconds: float) -> Fence | None:
+        """Take the lease, or keep it, for so long; None while another holds it.
+
+        A controller that holds it keeps its token; whoever takes it anew gets a higher one.
+        """
+        ...
+
+    async def release(self, controller: str) -> None:
+        """Give the lease up, if it is this controller's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedDecision:
+    """A decision in its experiment's log.
+
+    number: from 1 on, without gaps. revision: at which it changed the split; 0 if it did not.
+    """
+
+    number: int
+    decision: Decision
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentCommit:
+    """What one step changes, in one atomic step.
+
+    experiment: as it is afterwards; it must be stored at `experiment.version` - 1 (0: not at all).
+    change: of its flag's split, in the same step; None: none. fence: of the controller; None for
+    what a person asked for. seen: by the look that led to it.
+    """
+
+    experiment: Experiment
+    change: FlagChange | None = None
+    decisions: Sequence[Decision] = ()
+    fence: Fence | None = None
+    seen: Seen | None = None
+
+
+class ExperimentStore(Protocol):
+    """Experiments of one environment with their logs."""
+
+    async def load(self) -> Mapping[ExperimentKey, Experiment]:
+        """Return all experiments, as of one moment."""
+        ...
+
+    async def get(self, key: ExperimentKey) -> Experiment:
+        """Return one experiment.
+
+        Raises:
+            NotFound: there is none by this key.
+        """
+        ...
+
+    async def commit(self, commit: ExperimentCommit) -> None:
+        """Store a step: experiment, split, decisions and look, all or nothing.
+
+        A decision is also queued for the plan's notifications. An experiment that is active
+        afterwards holds its flag.
+
+        Raises:
+            VersionConflict: the experiment stands elsewhere; nothing was changed.
+            RevisionConflict: the configuration stands elsewhere; nothing was changed.
+            FencedOff: another controller leads; nothing was changed.
+            InUse: another active experiment holds the flag; nothing was changed.
+            StoreUnavailable: no reply arrived: it may or may not be stored. Load to see.
+        """
+        ...
+
+    async def delete(self, key: ExperimentKey, version: int) -> None:
+        """Delete an experiment with its logs, if it stands at `version`.
+
+        Raises:
+            NotFound, VersionConflict
+        """
+        ...
+
+    async def decisions(
+        self, key: ExperimentKey, after: int, limit: int
+    ) -> Sequence[NumberedDecision]:
+        """Return up to `limit` decisions with numbers above `after`, in order."""
+        ...
+
+    async def looks(self, key: ExperimentKey, after_ms: int) -> Sequence[Seen]:
+        """Return what looks after this time saw, by time: those that are kept."""
+        ...
+
+    def changes(self) -> AsyncIterator[ExperimentKey | None]:
+        """Yield the key of each experiment that changes from now on; None on every idle second.
+
+        Load after the first item; a key may come more than once, or for no change.
+        """
+        ...
+
+
+class Progress(StrEnum):
+    """How far something outside has come."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What came of one check or hook. why: in words, where it did not pass."""
+
+    progress: Progress
+    why: str
+    time: datetime
+
+
+class GateResults(Protocol):
+    """What came of checks and hooks, by experiment and name of the gate."""
+
+    async def load(self, key: ExperimentKey) -> Mapping[str, GateResult]:
+        """Return all results of an experiment."""
+        ...
+
+    async def note(self, key: ExperimentKey, gate: str, result: GateResult, fence: Fence) -> None:
+        """Store one result.
+
+        Raises:
+            FencedOff: another controller leads; nothing was changed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decision that is to be told to one of its plan's addresses.
+
+    id: of the queue. number: the decision's. target: index into the plan's notifications.
+    """
+
+    id: str
+    experiment: ExperimentKey
+    number: int
+    target: int
+
+
+class Outbox(Protocol):
+    """Decisions that are still to be told."""
+
+    async def pending(self, limit: int) -> Sequence[Message]:
+        """Return the oldest messages that are not done."""
+        ...
+
+    async def done(self, message: Message) -> None:
+        """Forget a message: it was delivered, or given up."""
         ...

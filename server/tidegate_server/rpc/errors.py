@@ -21,6 +21,7 @@ from tidegate_server.errors import (
     ServerBusy,
     StoreFull,
     StoreUnavailable,
+    VersionConflict,
 )
 from tidegate_server.rpc.calls import CallsUnderWay
 
@@ -34,6 +35,7 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     InUse: grpc.StatusCode.FAILED_PRECONDITION,
     Refused: grpc.StatusCode.FAILED_PRECONDITION,
     RevisionConflict: grpc.StatusCode.ABORTED,
+    VersionConflict: grpc.StatusCode.ABORTED,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,

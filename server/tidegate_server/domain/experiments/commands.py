@@ -130,6 +130,7 @@ def _start(turn: Turn, why: str, action: Action = Action.START) -> Step:
         share_ppm=flag.treatment_ppm,
         attempt=turn.state.attempt + 1,
         started=turn.now,
+        first_phase=flag.phase,
         last_healthy=turn.now,
         memories=turn.state.memories,
     )

@@ -17,11 +17,12 @@ from datetime import datetime, timedelta
 from tidegate_server.domain.experiments.assessment import HEALTHY, PASSED, Assessment, assess
 from tidegate_server.domain.experiments.look import Look
 from tidegate_server.domain.experiments.plan import ZERO, Plan
-from tidegate_server.domain.experiments.records import Step
+from tidegate_server.domain.experiments.records import Seen, Step
 from tidegate_server.domain.experiments.rules_anywhere import ANYWHERE
 from tidegate_server.domain.experiments.rules_by_status import BY_STATUS
 from tidegate_server.domain.experiments.state import ACTIVE, IN_STAGE, State, Status, stage_of
 from tidegate_server.domain.experiments.turn import Turn
+from tidegate_server.domain.experiments.windows import may_rise
 
 MOST_INTERVALS = 3
 """Looks that lie further apart, in intervals of the plan, have not seen the time between them."""
@@ -35,15 +36,30 @@ def decide(plan: Plan, state: State, look: Look, now: datetime) -> Step:
     """
     if state.status not in ACTIVE:
         return Step(state)
+    turn, _ = _turn(plan, state, look, now)
+    return _act(turn)
+
+
+def decide_and_see(plan: Plan, state: State, look: Look, now: datetime) -> tuple[Step, Seen]:
+    """Return what `decide` does, and what the look saw; the experiment must be active."""
+    turn, assessment = _turn(plan, state, look, now)
+    return _act(turn), turn.seen(assessment)
+
+
+def _turn(plan: Plan, state: State, look: Look, now: datetime) -> tuple[Turn, Assessment]:
     now = max(now, state.looked or now)
     assessment = assess(plan, state, look, now)
     noted = _noted(plan, state, look, assessment, now)
     turn = Turn(plan, state, noted, look.flag, now, look=look, assessment=assessment)
-    for rule in (*ANYWHERE, BY_STATUS[state.status]):
+    return turn, assessment
+
+
+def _act(turn: Turn) -> Step:
+    for rule in (*ANYWHERE, BY_STATUS[turn.before.status]):
         step = rule(turn)
         if step is not None:
             return step
-    return Step(noted)
+    return Step(turn.state)
 
 
 def _noted(plan: Plan, state: State, look: Look, found: Assessment, now: datetime) -> State:
@@ -62,7 +78,8 @@ def _noted(plan: Plan, state: State, look: Look, found: Assessment, now: datetim
         baked=_baked(plan, state, now, healthy=healthy),
         streak=state.streak + 1 if found.verdict in PASSED else 0,
     )
-    still = state.status in IN_STAGE - {Status.AWAITING_APPROVAL} and not _bakes(plan, noted)
+    stands = state.status in IN_STAGE - {Status.AWAITING_APPROVAL} and not _bakes(plan, noted)
+    still = stands and (may_rise(plan, now) or not healthy)
     return replace(noted, waiting_since=(state.waiting_since or now) if still else None)
 
 

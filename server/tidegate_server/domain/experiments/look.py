@@ -10,12 +10,16 @@ from tidegate_server.analysis.estimable import NotEstimable
 
 @dataclass(frozen=True, slots=True)
 class FlagSeen:
-    """The flag as it stands: shares in ppm, the kill switch, and what is gone, in words."""
+    """The flag as it stands: shares in ppm, the kill switch, and what is gone, in words.
+
+    phase: its present one, >= 1; 0 where the flag is gone.
+    """
 
     control_ppm: int
     treatment_ppm: int
     killed: bool = False
     gone: str = ""
+    phase: int = 0
 
 
 class GateState(StrEnum):

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
+from datetime import time, timedelta
+from enum import IntEnum, StrEnum
 from typing import NewType
 
 from tidegate.model import PPM, FlagKey, SplitShare, VariantKey
@@ -127,6 +127,18 @@ class QualityRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook that must answer 2xx: it is asked before, or after, a stage.
+
+    url: http or https. timeout: of one attempt, in (0, 10 min]. What is answered 425, 429 or 5xx,
+    or not at all, is asked again until the stage's limits end it; any other answer is a no.
+    """
+
+    url: str
+    timeout: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A share, and what must be seen before it is left.
 
@@ -134,7 +146,9 @@ class Stage:
     evidence must have been seen. min_units: of each arm with a share, in this stage. passes: looks
     without fault in a row, >= 1. decide: the goal and all margins must be shown. approval: somebody
     must approve of leaving it. hold_limit, after_hold: for how long it may stand still, and what
-    comes then.
+    comes then. replicas: the treatment gets its share once the same share of the flag's replicas,
+    rounded up, serves it. before: what must agree before the share is given; after: before the
+    stage is left.
     """
 
     name: str
@@ -146,13 +160,45 @@ class Stage:
     approval: bool = False
     hold_limit: timedelta | None = None
     after_hold: AfterHold = AfterHold.HOLD
+    replicas: bool = False
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What a metric of an evaluation must keep: at most `limit`, or at least if `floor`."""
+
+    metric: str
+    limit: float
+    floor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An evaluation set: what gives its metrics, as a JSON object of numbers, and their limits.
+
+    Either command (program and arguments; run by the controller, which must allow it) or url
+    (http or https; asked with GET). timeout: in (0, 1 day].
+    """
+
+    thresholds: tuple[Threshold, ...]
+    command: tuple[str, ...] = ()
+    url: str = ""
+    timeout: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """Checks of the new version before it gets any traffic. limit: by when they must be through."""
+    """Checks of the new version before it gets any traffic.
+
+    limit: by when they must be through. health: host:port at which the new version must answer
+    SERVING to gRPC's health check; empty: not asked. evaluation: None: none.
+    """
 
     limit: timedelta = timedelta(minutes=10)
+    health: str = ""
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +224,49 @@ class Lease:
     then: AfterLease = AfterLease.FREEZE
 
 
+class Weekday(IntEnum):
+    """A day of the week, as `datetime.weekday` counts."""
+
+    MON, TUE, WED, THU, FRI, SAT, SUN = range(7)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeWindow:
+    """When the treatment's share may rise: on these days in [start, end), local time of `zone`.
+
+    days: at least one. end: after start, or 00:00 for the end of the day. zone: an IANA name.
+    Falling is always allowed, and so is what a person asks for.
+    """
+
+    days: tuple[Weekday, ...]
+    start: time
+    end: time
+    zone: str = "UTC"
+
+
+class NotificationFormat(StrEnum):
+    """JSON: one object, documented in docs/experiments.md. SLACK: an incoming webhook's message."""
+
+    JSON = "json"
+    SLACK = "slack"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Where decisions are told. actions: only these; empty: all (names as in `records.Action`)."""
+
+    url: str
+    format: NotificationFormat = NotificationFormat.JSON
+    actions: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Control against treatment on one flag, through stages.
 
     watch: for how long ceilings are watched after the treatment has everything. deadline: from the
     start until the treatment must have everything; None: none. interval: between two looks.
+    change_windows: when shares may rise; empty: always.
     """
 
     key: ExperimentKey
@@ -202,6 +285,8 @@ class Plan:
     interval: timedelta = timedelta(seconds=10)
     description: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    change_windows: tuple[ChangeWindow, ...] = ()
+    notifications: tuple[Notification, ...] = ()
 
     @property
     def ceilings(self) -> tuple[Ceiling, ...]:

@@ -5,7 +5,20 @@ from datetime import datetime
 from enum import StrEnum
 
 from tidegate_server.analysis.decision import Verdict
+from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An experiment as it is stored. version: rises by one with every commit, from 1 on."""
+
+    plan: Plan
+    state: State
+    version: int
+    created: datetime
+    updated: datetime
+
 
 CONTROLLER = "controller"
 """The actor of what is decided without a person."""
@@ -68,6 +81,26 @@ class Decision:
     stage: str
     verdict: Verdict | None = None
     units: float | None = None
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look saw, for whoever follows the experiment.
+
+    stage: its name. share_ppm: the treatment's, as it was. reasons: of the verdict, and what the
+    next step waits for. units: of the smaller arm; information: part of the goal's planned size;
+    None where the evidence could not be judged. least_p: of the sample ratio in this phase.
+    """
+
+    time: datetime
+    stage: str
+    share_ppm: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    units: float | None
+    information: float | None
+    least_p: float
     measured: tuple[Measured, ...] = ()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.durations import format_duration
@@ -14,6 +15,7 @@ from tidegate_server.domain.experiments.records import Action, Step
 from tidegate_server.domain.experiments.rules_anywhere import Rule
 from tidegate_server.domain.experiments.state import Status, stage_of
 from tidegate_server.domain.experiments.turn import Turn
+from tidegate_server.domain.experiments.windows import may_rise
 
 
 def _in_preflight(turn: Turn) -> Step | None:
@@ -41,6 +43,8 @@ def _entering(turn: Turn) -> Step | None:
         return held_too_long
     if gate.state is GateState.WAITING or (exposed and not turn.state.healthy):
         return None
+    if stage.share_ppm > turn.flag.treatment_ppm and not may_rise(turn.plan, turn.now):
+        return None
     why = f"{stage.name} is ready: {turn.plan.treatment} has {percent(stage.share_ppm)}"
     return turn.to(Status.OBSERVING, Action.ENTER, why, share_ppm=stage.share_ppm)
 
@@ -59,9 +63,9 @@ def _conclusion(turn: Turn) -> Step | None:
         return None
     if not stage.decide:
         seen = f"healthy for {format_duration(state.baked)}, {state.streak} passes in a row"
-        return leave(turn, Action.ADVANCE, f"{stage.name} is done: {seen}")
+        return _past_gate(turn, f"{stage.name} is done: {seen}")
     if turn.verdict is Verdict.WIN:
-        return leave(turn, Action.ADVANCE, turn.reasons)
+        return _past_gate(turn, turn.reasons)
     if turn.verdict in (Verdict.LOSE, Verdict.FLAT):
         return roll_back(turn, Status.REJECTED, turn.reasons)
     if state.status is Status.DECIDING:
@@ -69,6 +73,17 @@ def _conclusion(turn: Turn) -> Step | None:
     return turn.to(
         Status.DECIDING, Action.WAIT_TO_DECIDE, turn.reasons, waiting_since=state.waiting_since
     )
+
+
+def _past_gate(turn: Turn, why: str) -> Step | None:
+    """Leave the stage, once nothing behind it stands in the way."""
+    stage, gate = stage_of(turn.plan, turn.state), turn.gate
+    if gate.state is GateState.FAILED:
+        return roll_back(turn, Status.REJECTED, f"{stage.name} can't be left: {gate.why}")
+    promotes = stage is turn.plan.stages[-1] and not turn.splits(PPM) and not stage.approval
+    if gate.state is GateState.WAITING or (promotes and not may_rise(turn.plan, turn.now)):
+        return None
+    return leave(turn, Action.ADVANCE, why)
 
 
 def _held(turn: Turn) -> Step | None:

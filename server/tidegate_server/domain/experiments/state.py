@@ -68,8 +68,9 @@ class State:
     """Where an experiment stands. Everything that `tick` needs to know of the past is here.
 
     stage: index of the present stage, also while paused. share_ppm: the treatment's share, as last
-    seen or set. attempt: 1 for the first, 0 before. started: of the attempt. since, reason: of the
-    last decision.
+    seen or set. attempt: 1 for the first, 0 before. started: of the attempt; first_phase: the
+    flag's phase at that time: evidence of earlier ones does not count. since, reason: of the last
+    decision.
 
     looked: when the last look was; verdict, healthy: what it found. last_healthy: when healthy
     evidence was last seen, or could first be expected. baked: healthy time seen in this stage, or
@@ -86,6 +87,7 @@ class State:
     share_ppm: int = 0
     attempt: int = 0
     started: datetime | None = None
+    first_phase: int = 0
     since: datetime | None = None
     reason: str = ""
     looked: datetime | None = None

@@ -12,7 +12,14 @@ from tidegate_server.analysis.evidence import Bounds
 from tidegate_server.domain.experiments.assessment import Assessment
 from tidegate_server.domain.experiments.look import OPEN, FlagSeen, Gate, Look
 from tidegate_server.domain.experiments.plan import ZERO, Plan
-from tidegate_server.domain.experiments.records import CONTROLLER, Action, Decision, Measured, Step
+from tidegate_server.domain.experiments.records import (
+    CONTROLLER,
+    Action,
+    Decision,
+    Measured,
+    Seen,
+    Step,
+)
 from tidegate_server.domain.experiments.state import ENDED, Memory, State, Status, stage_of
 
 _NEW_PHASE: Mapping[str, Any] = MappingProxyType(
@@ -86,6 +93,21 @@ class Turn:
             memory = Memory(state.attempt, self.now, status, why)
             state = replace(state, ending=None, memories=(*state.memories, memory))
         return Step(state, share_ppm, (self._decision(action, why, state),))
+
+    def seen(self, assessment: Assessment) -> Seen:
+        """Return what this look, whose assessment is given, saw."""
+        evidence = assessment.evidence
+        return Seen(
+            time=self.now,
+            stage=stage_of(self.plan, self.state).name,
+            share_ppm=self.flag.treatment_ppm,
+            verdict=assessment.verdict,
+            reasons=(*assessment.reasons, *([self.gate.why] if self.gate.why else [])),
+            units=evidence.units if evidence else None,
+            information=evidence.information if evidence else None,
+            least_p=assessment.least_p,
+            measured=(*self._compared(), *self._under_ceilings()),
+        )
 
     def _decision(self, action: Action, why: str, after: State) -> Decision:
         found = self.assessment
