@@ -336,6 +336,9 @@ class ExperimentStore(Protocol):
         """Yield the key of each experiment that changes from now on; None on every idle second.
 
         Load after the first item; a key may come more than once, or for no change.
+
+        Raises:
+            RevisionConflict: changes were missed: follow, and load, again.
         """
         ...
 
