@@ -36,10 +36,14 @@ KEPT_CHANGES = 10_000
 
 _IDLE_MS = 1_000
 _TOKEN_BYTES = 16
+_STRETCH = 500
+"""Changes that one script looks through for those of one flag."""
+
 _LOAD = Script.named("load_config")
 _COMMIT = Script.named("commit_change")
 _READ = Script.named("read_changes")
 _LOAD_PAST = Script.named("load_past")
+_FLAG_HISTORY = Script.named("flag_history")
 _FLAG, _SEGMENT, _HOLDOUT = "flag/", "segment/", "holdout"
 
 
@@ -114,6 +118,44 @@ class RedisConfigStore:
         for _, (_, _, _, field, _, before, _, _) in entries:
             resources[field] = before
         return _snapshot(revision, {field: value for field, value in resources.items() if value})
+
+    async def flag_history(
+        self, key: FlagKey, at: Revision | None, limit: int
+    ) -> Sequence[FlagChange]:
+        """Return what a flag became at its last `limit` (>= 1) revisions, the latest first.
+
+        at: begin with this revision; None: with the latest. Where the changes reach back no
+        further, the last is what the flag said before them, at that revision; of a flag that has
+        not changed since, that is all.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        field = (_FLAG + key).encode()
+        found: list[FlagChange] = []
+        before: bytes | None = None
+        position = "+" if at is None else f"{at}-0"
+        while position:
+            following, entries = await run(
+                self._client, _FLAG_HISTORY, [self._keys.changes], [field, position, _STRETCH]
+            )
+            for revision, value, payload in entries:
+                message = assignment_service_pb2.FlagChange.FromString(payload)
+                flag = flag_from_message(message.flag) if message.HasField("flag") else None
+                found.append(FlagChange(Revision(revision), key, flag))
+                before = value
+                if len(found) == limit:
+                    return found
+            position = f"{following}-0" if following else ""
+        if before is None:
+            with store_errors(self._client):
+                stored: Any = await self._client.hget(self._keys.resources, _FLAG + key)
+            before = stored
+        if before:
+            flag = flag_from_message(flag_pb2.Flag.FromString(before))
+            if at is None or flag.revision <= at:
+                found.append(FlagChange(flag.revision, key, flag))
+        return found
 
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
