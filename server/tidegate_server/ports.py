@@ -56,6 +56,17 @@ class ConfigStore(Protocol):
         """
         ...
 
+    async def flag_history(
+        self, key: FlagKey, at: Revision | None, limit: int
+    ) -> Sequence[FlagChange]:
+        """Return what a flag became at its last `limit` (>= 1) revisions, the latest first.
+
+        at: begin with this revision; None: with the latest. Where the changes reach back no
+        further, the last is what the flag said before them, at that revision; of a flag that has
+        not changed since, that is all.
+        """
+        ...
+
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
 

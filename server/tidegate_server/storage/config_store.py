@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -34,10 +35,14 @@ from tidegate_server.storage.numbered_log import LogEntry, NumberedLog, new_toke
 KEPT_CHANGES = 10_000
 """About how many changes are kept: for readers that lag behind, and to look at the past."""
 
+_STRETCH = 500
+"""Changes that one script looks through for those of one flag."""
+
 _WHAT = "the configuration"
 _LOAD = Script.named("load_config")
 _COMMIT = Script.named("commit_change", "change_commit")
 _LOAD_PAST = Script.named("load_past")
+_FLAG_HISTORY = Script.named("flag_history")
 _FLAG, _SEGMENT, _HOLDOUT = "flag/", "segment/", "holdout"
 
 
@@ -112,6 +117,44 @@ class RedisConfigStore:
         for _, (_, _, _, field, _, before, _, _) in entries:
             resources[field] = before
         return _snapshot(revision, {field: value for field, value in resources.items() if value})
+
+    async def flag_history(
+        self, key: FlagKey, at: Revision | None, limit: int
+    ) -> Sequence[FlagChange]:
+        """Return what a flag became at its last `limit` (>= 1) revisions, the latest first.
+
+        at: begin with this revision; None: with the latest. Where the changes reach back no
+        further, the last is what the flag said before them, at that revision; of a flag that has
+        not changed since, that is all.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        field = (_FLAG + key).encode()
+        found: list[FlagChange] = []
+        before: bytes | None = None
+        position = "+" if at is None else f"{at}-0"
+        while position:
+            following, entries = await run(
+                self._client, _FLAG_HISTORY, [self._keys.changes], [field, position, _STRETCH]
+            )
+            for revision, value, payload in entries:
+                message = assignment_service_pb2.FlagChange.FromString(payload)
+                flag = flag_from_message(message.flag) if message.HasField("flag") else None
+                found.append(FlagChange(Revision(revision), key, flag))
+                before = value
+                if len(found) == limit:
+                    return found
+            position = f"{following}-0" if following else ""
+        if before is None:
+            with store_errors(self._client):
+                stored: Any = await self._client.hget(self._keys.resources, _FLAG + key)
+            before = stored
+        if before:
+            flag = flag_from_message(flag_pb2.Flag.FromString(before))
+            if at is None or flag.revision <= at:
+                found.append(FlagChange(flag.revision, key, flag))
+        return found
 
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
