@@ -56,6 +56,17 @@ class ConfigStore(Protocol):
         """
         ...
 
+    async def flag_history(
+        self, key: FlagKey, at: Revision | None, limit: int
+    ) -> Sequence[FlagChange]:
+        """Return what a flag became at its last `limit` (>= 1) revisions, the latest first.
+
+        at: begin with this revision; None: with the latest. Where the changes reach back no
+        further, the last is what the flag said before them, at that revision; of a flag that has
+        not changed since, that is all.
+        """
+        ...
+
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
 
@@ -274,7 +285,8 @@ class ExperimentCommit:
 
     experiment: as it is afterwards; it must be stored at `experiment.version` - 1 (0: not at all).
     change: of its flag's split, in the same step; None: none. fence: of the controller; None for
-    what a person asked for. seen: by the look that led to it.
+    what a person asked for. seen: by the look that led to it. revision: of the configuration that
+    the step was decided by, which must be the present one; None: any.
     """
 
     experiment: Experiment
@@ -282,6 +294,7 @@ class ExperimentCommit:
     decisions: Sequence[Decision] = ()
     fence: Fence | None = None
     seen: Seen | None = None
+    revision: Revision | None = None
 
 
 class ExperimentStore(Protocol):
@@ -328,14 +341,20 @@ class ExperimentStore(Protocol):
         """Return up to `limit` decisions with numbers above `after`, in order."""
         ...
 
-    async def looks(self, key: ExperimentKey, after_ms: int) -> Sequence[Seen]:
-        """Return what looks after this time saw, by time: those that are kept."""
+    async def looks(self, key: ExperimentKey, after_ms: int, most: int) -> Sequence[Seen]:
+        """Return what looks after this time saw, by time: those that are kept.
+
+        Of more than `most` (>= 1) some are left out evenly, but never the last one.
+        """
         ...
 
     def changes(self) -> AsyncIterator[ExperimentKey | None]:
         """Yield the key of each experiment that changes from now on; None on every idle second.
 
         Load after the first item; a key may come more than once, or for no change.
+
+        Raises:
+            RevisionConflict: changes were missed: follow, and load, again.
         """
         ...
 
