@@ -5,7 +5,7 @@ import pytest
 
 from tests.server.domain.drafts import DRAFT
 from tests.server.domain.experiments.samples import HOUR, MINUTE, PERCENT, PLAN
-from tidegate.model import PPM, FlagKey, VariantKey
+from tidegate.model import PPM, Direction, FlagKey, Metric, VariantKey
 from tidegate_server.domain.experiments.checks import flag_problems, problems
 from tidegate_server.domain.experiments.plan import (
     AfterHold,
@@ -116,3 +116,18 @@ def test_the_flag_must_have_both_variants() -> None:
     assert flag_problems(PLAN, DRAFT) == ()
     (problem,) = flag_problems(replace(PLAN, treatment=VariantKey("v22")), DRAFT)
     assert str(problem) == "treatment: variant 'v22' is not known; did you mean 'v2'?"
+
+
+def test_it_must_be_known_which_way_what_is_compared_is_better() -> None:
+    smiles = MetricName("smiles")
+    plan = replace(
+        PLAN,
+        goal=Goal(smiles),
+        guardrails=(Margin(RATING, 0.1, 0.1), Ceiling(smiles, 1), Margin(smiles, 0.1, 0.1)),
+    )
+    assert [each.field for each in flag_problems(plan, DRAFT)] == [
+        "goal.metric",
+        "guardrails[2].metric",
+    ]
+    declared = replace(DRAFT, metrics=(Metric("smiles", Direction.HIGHER),))
+    assert flag_problems(plan, declared) == ()
