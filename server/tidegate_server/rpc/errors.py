@@ -46,6 +46,9 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
 RETRY_AFTER = "retry-after-ms"
 """Trailing metadata: how long to wait before the call is repeated, in decimal milliseconds."""
 
+MOST_DETAIL_BYTES = 6_000
+"""Most bytes of a status's details. Clients refuse more than 8 KiB of metadata in all."""
+
 JITTER = 0.5
 """A delay is uniform within this share of itself, so that clients do not come back together."""
 
@@ -117,8 +120,26 @@ async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
         log.error("call_failed", method=method, exc_info=error)
     error.__traceback__ = error.__context__ = None
     if code is not None:
-        await context.abort(code, str(error), _retry_after(error))
+        await context.abort(code, fitting(str(error)), _retry_after(error))
     await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+
+
+def fitting(details: str) -> str:
+    """Return a status's details, cut at a line if they are too long to be sent."""
+    if _sent_bytes(details) <= MOST_DETAIL_BYTES:
+        return details
+    kept = details[:MOST_DETAIL_BYTES]
+    while (size := _sent_bytes(kept)) > MOST_DETAIL_BYTES:
+        kept = kept[: len(kept) * MOST_DETAIL_BYTES // size]
+    lines, newline, _ = kept.rpartition("\n")
+    if not newline:
+        return f"{kept} …"
+    return f"{lines}\nand {details.count(newline) - lines.count(newline):,} more"
+
+
+def _sent_bytes(text: str) -> int:
+    """Return how long a text is as gRPC sends it: what is not printable ASCII is written %XX."""
+    return sum(1 if 0x20 <= byte < 0x7F and byte != 0x25 else 3 for byte in text.encode())
 
 
 def _retry_after(error: Exception) -> tuple[tuple[str, str], ...]:

@@ -545,3 +545,20 @@ async def test_stopping_ends_the_stream_without_an_error(settings: Settings) -> 
             assert message.WhichOneof("event") == "heartbeat"
         assert await call.code() is grpc.StatusCode.OK
         await asyncio.wait_for(running, 5)
+
+
+async def test_more_problems_than_a_status_takes_are_cut_at_a_line(service: Service) -> None:
+    plan = plan_to_message(SOON)
+    for number in range(50):
+        hook = plan.stages[number % 4].before.add(url=f"nowhere/{'ü' * 90}/{number}")
+        hook.timeout.seconds = 1
+    request = messages.CreateExperimentRequest(plan=plan)
+    code, words = await refused(service.stub.CreateExperiment(request))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    *lines, last = words.splitlines()
+    assert all(line.startswith("stages[") and line.endswith("/path") for line in lines)
+    assert last == f"and {50 - len(lines)} more"
+    request.plan.key = "ü" * 100_000
+    code, words = await refused(service.stub.CreateExperiment(request))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert words.startswith("experiment: 'üü")
