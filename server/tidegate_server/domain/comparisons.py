@@ -72,15 +72,7 @@ class Comparison:
     @property
     def detectable(self) -> float | NotEstimable:
         """The relative difference that one look would have found, at 5 % with 80 % chance, > 0."""
-        if isinstance(self.estimate, NotEstimable):
-            return self.estimate
-        ratio = self.estimate.log_ratio
-        if isinstance(ratio, NotEstimable):
-            return ratio
-        try:
-            return math.expm1(ratio.detectable())
-        except OverflowError:
-            return NotEstimable(Cause.OVERFLOW)
+        return detectable_of(self.estimate)
 
     @property
     def chance_to_win(self) -> float | NotEstimable:
@@ -128,43 +120,82 @@ def comparisons(
     for name in sorted({name for arms in (control, treated) for name in _outcomes(arms)}):
         direction = direction_of(name, declared)
         for statistic in _statistics(name, control, treated):
-            pairs = _pairs(name, statistic, control, treated)
-            if isinstance(pairs, NotEstimable):
+            figures = figures_by_phase(name, statistic, control, treated)
+            if isinstance(figures, NotEstimable):
                 yield Comparison(
                     treatment=treatment,
                     outcome=name,
                     statistic=statistic,
                     direction=direction,
-                    estimate=pairs,
-                    always_valid=pairs,
-                    effect_size=pairs,
+                    estimate=figures,
+                    always_valid=figures,
+                    effect_size=figures,
                     better=Better.UNKNOWN,
                     units=(0.0, 0.0),
-                    heterogeneity=pairs,
+                    heterogeneity=figures,
                 )
                 continue
-            estimate, effect = _compare(statistic, pairs, control, treated)
-            figures = [
-                PhaseFigures(*pair, units_at_least(control[phase]), units_at_least(treated[phase]))
-                for phase, pair in pairs.items()
-            ]
+            estimate = estimate_of(figures)
+            phases = list(figures.values())
             yield Comparison(
                 treatment,
                 name,
                 statistic,
                 direction,
                 estimate,
-                always_valid(figures, SEQUENCE),
-                effect,
+                always_valid(phases, SEQUENCE),
+                _effect_size(statistic, estimate, figures, (control, treated)),
                 _better(estimate, direction),
-                (sum(f.control_units for f in figures), sum(f.treatment_units for f in figures)),
-                _heterogeneity(pairs.values()),
+                (sum(f.control_units for f in phases), sum(f.treatment_units for f in phases)),
+                _heterogeneity(phases),
             )
 
 
-def _heterogeneity(pairs: Iterable[Pair]) -> Heterogeneity | NotEstimable:
+def figures_by_phase(
+    name: str, statistic: Statistic, control: Phases, treated: Phases
+) -> Mapping[Phase, PhaseFigures] | NotEstimable:
+    """Return the figures of the phases in which both arms have them, or why there are none."""
+    if name not in _outcomes(control):
+        return NotEstimable(Cause.NO_EVENTS, "control")
+    if name not in _outcomes(treated):
+        return NotEstimable(Cause.NO_EVENTS, "treatment")
+    tried = {
+        phase: _pair(statistic, control[phase].outcomes[name], treated[phase].outcomes[name])
+        for phase in control.keys() & treated.keys()
+        if name in control[phase].outcomes and name in treated[phase].outcomes
+    }
+    figures = {
+        phase: PhaseFigures(*pair, units_at_least(control[phase]), units_at_least(treated[phase]))
+        for phase, pair in sorted(tried.items())
+        if not isinstance(pair, NotEstimable)
+    }
+    if figures:
+        return figures
+    failures = [pair for _, pair in sorted(tried.items()) if isinstance(pair, NotEstimable)]
+    return failures[-1] if failures else NotEstimable(Cause.NO_COMMON_PHASE)
+
+
+def estimate_of(figures: Mapping[Phase, PhaseFigures]) -> Estimate | NotEstimable:
+    """Compare at a fixed horizon, phase by phase. figures: of at least one phase."""
+    return compare(*combine_phases([(each.control, each.treatment) for each in figures.values()]))
+
+
+def detectable_of(estimate: Estimate | NotEstimable) -> float | NotEstimable:
+    """Return the relative difference that one look would have found, at 5 % with 80 % chance."""
+    if isinstance(estimate, NotEstimable):
+        return estimate
+    ratio = estimate.log_ratio
+    if isinstance(ratio, NotEstimable):
+        return ratio
+    try:
+        return math.expm1(ratio.detectable())
+    except OverflowError:
+        return NotEstimable(Cause.OVERFLOW)
+
+
+def _heterogeneity(phases: Iterable[PhaseFigures]) -> Heterogeneity | NotEstimable:
     """Test whether the phases' differences agree; those that can't be computed take no part."""
-    found = [difference(*pair) for pair in pairs]
+    found = [difference(each.control, each.treatment) for each in phases]
     return heterogeneity([each for each in found if not isinstance(each, NotEstimable)])
 
 
@@ -190,26 +221,6 @@ def _statistics(name: str, control: Phases, treated: Phases) -> Sequence[Statist
     return (Statistic.MEAN,) if binary else tuple(Statistic)
 
 
-def _pairs(
-    name: str, statistic: Statistic, control: Phases, treated: Phases
-) -> Mapping[Phase, Pair] | NotEstimable:
-    """Return the figures of the phases in which both arms have them, or why there are none."""
-    if name not in _outcomes(control):
-        return NotEstimable(Cause.NO_EVENTS, "control")
-    if name not in _outcomes(treated):
-        return NotEstimable(Cause.NO_EVENTS, "treatment")
-    tried = {
-        phase: _pair(statistic, control[phase].outcomes[name], treated[phase].outcomes[name])
-        for phase in control.keys() & treated.keys()
-        if name in control[phase].outcomes and name in treated[phase].outcomes
-    }
-    pairs = {phase: pair for phase, pair in tried.items() if not isinstance(pair, NotEstimable)}
-    if pairs:
-        return pairs
-    failures = [pair for _, pair in sorted(tried.items()) if isinstance(pair, NotEstimable)]
-    return failures[-1] if failures else NotEstimable(Cause.NO_COMMON_PHASE)
-
-
 def _pair(
     statistic: Statistic, control: OutcomeAggregate, treatment: OutcomeAggregate
 ) -> Pair | NotEstimable:
@@ -223,20 +234,19 @@ def _pair(
     )
 
 
-def _compare(
+def _effect_size(
     statistic: Statistic,
-    pairs: Mapping[Phase, Pair],
-    control: Phases,
-    treated: Phases,
-) -> tuple[Estimate | NotEstimable, EffectSize | NotEstimable]:
-    estimate = compare(*combine_phases(list(pairs.values())))
+    estimate: Estimate | NotEstimable,
+    figures: Mapping[Phase, PhaseFigures],
+    variants: tuple[Phases, Phases],
+) -> EffectSize | NotEstimable:
     if isinstance(estimate, NotEstimable):
-        return estimate, estimate
+        return estimate
     if statistic is not Statistic.MEAN:
-        return estimate, NotEstimable(Cause.NOT_ON_UNITS)
+        return NotEstimable(Cause.NOT_ON_UNITS)
     arms = [
-        (figure, units_of(each[phase]))
-        for phase, pair in pairs.items()
-        for figure, each in zip(pair, (control, treated), strict=True)
+        (figure, units_of(variant[phase]))
+        for phase, each in figures.items()
+        for figure, variant in zip((each.control, each.treatment), variants, strict=True)
     ]
-    return estimate, effect_size(estimate.difference, arms)
+    return effect_size(estimate.difference, arms)
