@@ -7,17 +7,16 @@ several phases a comparison's control and treatment are weighted means of the ph
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TypeAlias
 
 from tidegate.model import Direction, Metric, Phase, VariantKey
-from tidegate_server.analysis.aggregates import ArmAggregate, OutcomeAggregate
+from tidegate_server.analysis.aggregates import ArmAggregate, Histogram, OutcomeAggregate
 from tidegate_server.analysis.comparison import Estimate, compare
 from tidegate_server.analysis.confidence_sequence import AlwaysValid, Reading, Tuning, always_valid
 from tidegate_server.analysis.effect_size import EffectSize, effect_size
 from tidegate_server.analysis.effects import difference
 from tidegate_server.analysis.estimable import Cause, NotEstimable
-from tidegate_server.analysis.histogram import is_exact, merge_histograms, occupied_bins
+from tidegate_server.analysis.histogram import is_exact, occupied_bins
 from tidegate_server.analysis.means import mean_figure
 from tidegate_server.analysis.phases import (
     Heterogeneity,
@@ -27,7 +26,7 @@ from tidegate_server.analysis.phases import (
     heterogeneity,
 )
 from tidegate_server.analysis.posterior import posterior_of
-from tidegate_server.analysis.quantiles import quantile_figure
+from tidegate_server.analysis.quantiles import quantile_figures
 from tidegate_server.analysis.spread import PhaseFigures
 from tidegate_server.analysis.units import count_units
 from tidegate_server.domain.metrics import QUANTILES, Better, Statistic, better_side, direction_of
@@ -40,6 +39,9 @@ MOST_COUNTED = float(1 << 20)
 
 Phases: TypeAlias = Mapping[Phase, ArmAggregate]
 """One variant's aggregates by phase."""
+
+UnitsOfPair: TypeAlias = tuple[float | NotEstimable, float | NotEstimable]
+"""The units of control and treatment in one phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,81 +105,24 @@ def events_of(arm: ArmAggregate) -> int:
     return arm.exposures + sum(int(each.cells.count.sum()) for each in arm.outcomes.values())
 
 
-def units_at_least(arm: ArmAggregate) -> float:
-    """Return the estimated number of an arm's units; where the bitmap is full, MOST_COUNTED."""
-    units = units_of(arm)
+def at_least(units: float | NotEstimable) -> float:
+    """Return the number of units; where the bitmap is full, MOST_COUNTED."""
     return MOST_COUNTED if isinstance(units, NotEstimable) else units
 
 
-def comparisons(
-    treatment: VariantKey, control: Phases, treated: Phases, metrics: Iterable[Metric]
-) -> Iterator[Comparison]:
-    """Yield the comparisons of one treatment, by outcome and statistic.
-
-    control, treated: the two variants' aggregates. metrics: the flag's.
-    """
-    declared = tuple(metrics)
-    for name in sorted({name for arms in (control, treated) for name in _outcomes(arms)}):
-        direction = direction_of(name, declared)
-        for statistic in _statistics(name, control, treated):
-            figures = figures_by_phase(name, statistic, control, treated)
-            if isinstance(figures, NotEstimable):
-                yield Comparison(
-                    treatment=treatment,
-                    outcome=name,
-                    statistic=statistic,
-                    direction=direction,
-                    estimate=figures,
-                    always_valid=figures,
-                    effect_size=figures,
-                    better=Better.UNKNOWN,
-                    units=(0.0, 0.0),
-                    heterogeneity=figures,
-                )
-                continue
-            estimate = estimate_of(figures)
-            phases = list(figures.values())
-            yield Comparison(
-                treatment,
-                name,
-                statistic,
-                direction,
-                estimate,
-                always_valid(phases, SEQUENCE),
-                _effect_size(statistic, estimate, figures, (control, treated)),
-                _better(estimate, direction),
-                (sum(f.control_units for f in phases), sum(f.treatment_units for f in phases)),
-                _heterogeneity(phases),
-            )
-
-
-def figures_by_phase(
-    name: str, statistic: Statistic, control: Phases, treated: Phases
-) -> Mapping[Phase, PhaseFigures] | NotEstimable:
-    """Return the figures of the phases in which both arms have them, or why there are none."""
-    if name not in _outcomes(control):
-        return NotEstimable(Cause.NO_EVENTS, "control")
-    if name not in _outcomes(treated):
-        return NotEstimable(Cause.NO_EVENTS, "treatment")
-    tried = {
-        phase: _pair(statistic, control[phase].outcomes[name], treated[phase].outcomes[name])
+def units_of_pairs(control: Phases, treated: Phases) -> dict[Phase, UnitsOfPair]:
+    """Return the units of both arms in each phase that both have."""
+    return {
+        phase: (units_of(control[phase]), units_of(treated[phase]))
         for phase in control.keys() & treated.keys()
-        if name in control[phase].outcomes and name in treated[phase].outcomes
     }
-    figures = {
-        phase: PhaseFigures(*pair, units_at_least(control[phase]), units_at_least(treated[phase]))
-        for phase, pair in sorted(tried.items())
-        if not isinstance(pair, NotEstimable)
-    }
-    if figures:
-        return figures
-    failures = [pair for _, pair in sorted(tried.items()) if isinstance(pair, NotEstimable)]
-    return failures[-1] if failures else NotEstimable(Cause.NO_COMMON_PHASE)
 
 
-def estimate_of(figures: Mapping[Phase, PhaseFigures]) -> Estimate | NotEstimable:
-    """Compare at a fixed horizon, phase by phase. figures: of at least one phase."""
-    return compare(*combine_phases([(each.control, each.treatment) for each in figures.values()]))
+def figures_of(
+    pairs: Mapping[Phase, Pair], units: Mapping[Phase, UnitsOfPair]
+) -> list[PhaseFigures]:
+    """Return what always-valid comparisons start from."""
+    return [PhaseFigures(*pair, *map(at_least, units[phase])) for phase, pair in pairs.items()]
 
 
 def detectable_of(estimate: Estimate | NotEstimable) -> float | NotEstimable:
@@ -193,9 +138,51 @@ def detectable_of(estimate: Estimate | NotEstimable) -> float | NotEstimable:
         return NotEstimable(Cause.OVERFLOW)
 
 
-def _heterogeneity(phases: Iterable[PhaseFigures]) -> Heterogeneity | NotEstimable:
+def comparisons(
+    treatment: VariantKey, control: Phases, treated: Phases, metrics: Iterable[Metric]
+) -> Iterator[Comparison]:
+    """Yield the comparisons of one treatment, by outcome and statistic.
+
+    control, treated: the two variants' aggregates. metrics: the flag's.
+    """
+    declared = tuple(metrics)
+    units = units_of_pairs(control, treated)
+    for name in sorted({*_outcomes(control), *_outcomes(treated)}):
+        direction = direction_of(name, declared)
+        for statistic, pairs in pairs_of(name, control, treated).items():
+            if isinstance(pairs, NotEstimable):
+                yield Comparison(
+                    treatment=treatment,
+                    outcome=name,
+                    statistic=statistic,
+                    direction=direction,
+                    estimate=pairs,
+                    always_valid=pairs,
+                    effect_size=pairs,
+                    better=Better.UNKNOWN,
+                    units=(0.0, 0.0),
+                    heterogeneity=pairs,
+                )
+                continue
+            estimate, effect = _compare(statistic, pairs, units)
+            figures = figures_of(pairs, units)
+            yield Comparison(
+                treatment,
+                name,
+                statistic,
+                direction,
+                estimate,
+                always_valid(figures, SEQUENCE),
+                effect,
+                _better(estimate, direction),
+                (sum(f.control_units for f in figures), sum(f.treatment_units for f in figures)),
+                _heterogeneity(pairs.values()),
+            )
+
+
+def _heterogeneity(pairs: Iterable[Pair]) -> Heterogeneity | NotEstimable:
     """Test whether the phases' differences agree; those that can't be computed take no part."""
-    found = [difference(each.control, each.treatment) for each in phases]
+    found = [difference(*pair) for pair in pairs]
     return heterogeneity([each for each in found if not isinstance(each, NotEstimable)])
 
 
@@ -209,44 +196,77 @@ def _outcomes(phases: Phases) -> set[str]:
     return {name for arm in phases.values() for name in arm.outcomes}
 
 
-def _statistics(name: str, control: Phases, treated: Phases) -> Sequence[Statistic]:
-    """Return what of an outcome is compared: quantiles only of more than two different values."""
-    histograms = [
-        arm.outcomes[name].histogram
-        for arms in (control, treated)
-        for arm in arms.values()
-        if name in arm.outcomes
-    ]
-    binary = occupied_bins(reduce(merge_histograms, histograms)) <= 2
-    return (Statistic.MEAN,) if binary else tuple(Statistic)
+def pairs_of(
+    name: str, control: Phases, treated: Phases, quantiles: Sequence[Statistic] | None = None
+) -> dict[Statistic, dict[Phase, Pair] | NotEstimable]:
+    """Return, by statistic, the figures of the phases in which both arms have them, or the cause.
+
+    quantiles: beside the mean; None: all, but for outcomes with at most two different values.
+    """
+    seen = [_aggregates(name, arms) for arms in (control, treated)]
+    if quantiles is None:
+        binary = _is_binary(each.histogram for arm in seen for each in arm.values())
+        quantiles = () if binary else tuple(QUANTILES)
+    statistics = (Statistic.MEAN, *quantiles)
+    for arm, subject in zip(seen, ("control", "treatment"), strict=True):
+        if not arm:
+            return dict.fromkeys(statistics, NotEstimable(Cause.NO_EVENTS, subject))
+    common = sorted(seen[0].keys() & seen[1].keys())
+    tried = {phase: _phase_pairs(seen[0][phase], seen[1][phase], quantiles) for phase in common}
+    return {
+        statistic: _estimable({phase: found[statistic] for phase, found in tried.items()})
+        for statistic in statistics
+    }
 
 
-def _pair(
-    statistic: Statistic, control: OutcomeAggregate, treatment: OutcomeAggregate
-) -> Pair | NotEstimable:
-    if statistic is Statistic.MEAN:
-        return estimable_pair(mean_figure(control.cells), mean_figure(treatment.cells))
+def _aggregates(name: str, phases: Phases) -> dict[Phase, OutcomeAggregate]:
+    return {phase: arm.outcomes[name] for phase, arm in phases.items() if name in arm.outcomes}
+
+
+def _is_binary(histograms: Iterable[Histogram]) -> bool:
+    """Tell whether there are at most two different values, as far as bins tell."""
+    seen: set[int] = set()
+    for each in histograms:
+        seen.update(occupied_bins(each).tolist())
+        if len(seen) > 2:
+            return False
+    return True
+
+
+def _phase_pairs(
+    control: OutcomeAggregate, treatment: OutcomeAggregate, quantiles: Sequence[Statistic]
+) -> dict[Statistic, Pair | NotEstimable]:
+    """Return the figures of both arms in one phase: the mean, and these quantiles."""
+    mean = estimable_pair(mean_figure(control.cells), mean_figure(treatment.cells))
     exact = all(is_exact(each.histogram, each.cells) for each in (control, treatment))
-    share = QUANTILES[statistic]
-    return estimable_pair(
-        quantile_figure(control.histogram, share, exact=exact),
-        quantile_figure(treatment.histogram, share, exact=exact),
-    )
+    shares = [QUANTILES[each] for each in quantiles]
+    arms = [quantile_figures(e.histogram, shares, exact=exact) for e in (control, treatment)]
+    return {
+        Statistic.MEAN: mean,
+        **dict(zip(quantiles, map(estimable_pair, *arms), strict=True)),
+    }
 
 
-def _effect_size(
-    statistic: Statistic,
-    estimate: Estimate | NotEstimable,
-    figures: Mapping[Phase, PhaseFigures],
-    variants: tuple[Phases, Phases],
-) -> EffectSize | NotEstimable:
+def _estimable(tried: Mapping[Phase, Pair | NotEstimable]) -> dict[Phase, Pair] | NotEstimable:
+    """Return the phases that have figures, or why the last has none. tried: by rising phase."""
+    pairs = {phase: pair for phase, pair in tried.items() if not isinstance(pair, NotEstimable)}
+    if pairs:
+        return pairs
+    failures = [pair for pair in tried.values() if isinstance(pair, NotEstimable)]
+    return failures[-1] if failures else NotEstimable(Cause.NO_COMMON_PHASE)
+
+
+def _compare(
+    statistic: Statistic, pairs: Mapping[Phase, Pair], units: Mapping[Phase, UnitsOfPair]
+) -> tuple[Estimate | NotEstimable, EffectSize | NotEstimable]:
+    estimate = compare(*combine_phases(list(pairs.values())))
     if isinstance(estimate, NotEstimable):
-        return estimate
+        return estimate, estimate
     if statistic is not Statistic.MEAN:
-        return NotEstimable(Cause.NOT_ON_UNITS)
+        return estimate, NotEstimable(Cause.NOT_ON_UNITS)
     arms = [
-        (figure, units_of(variant[phase]))
-        for phase, each in figures.items()
-        for figure, variant in zip((each.control, each.treatment), variants, strict=True)
+        (figure, counted)
+        for phase, pair in pairs.items()
+        for figure, counted in zip(pair, units[phase], strict=True)
     ]
-    return effect_size(estimate.difference, arms)
+    return estimate, effect_size(estimate.difference, arms)

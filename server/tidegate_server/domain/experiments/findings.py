@@ -10,10 +10,12 @@ from functools import cache
 
 from tidegate.model import Direction, Flag, Phase, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
+from tidegate_server.analysis.comparison import compare
 from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
 from tidegate_server.analysis.decision import Evidence, MetricEvidence
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Source, sequence_source
+from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.quality import Quality
 from tidegate_server.analysis.sample_ratio import SampleRatio
 from tidegate_server.analysis.timeline import pool
@@ -27,10 +29,13 @@ from tidegate_server.analysis.windows import (
 from tidegate_server.domain.comparisons import (
     SEQUENCE,
     Phases,
+    UnitsOfPair,
+    at_least,
     detectable_of,
-    estimate_of,
-    figures_by_phase,
-    units_at_least,
+    figures_of,
+    pairs_of,
+    units_of,
+    units_of_pairs,
 )
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics
@@ -68,7 +73,7 @@ def findings(
     return Findings(
         evidence=_evidence(plan, flag, control, treated, checked.quality),
         ceilings=tuple(_ceilings(plan, state, windows, folded)),
-        stage_units=min((units_at_least(each) if each else 0.0 for each in present), default=0.0),
+        stage_units=_least_units(present),
         newest=_newest(present),
         absent=tuple(_absent(plan, data, exposed)),
         sample_ratio_p=ratio.p_value if isinstance(ratio, SampleRatio) else 1.0,
@@ -101,16 +106,18 @@ def _evidence(
 ) -> Evidence:
     """Return the comparisons over all phases that both arms have units in."""
     planned = plan.goal.planned_units if plan.goal else SEQUENCE.planned
-    units = [
-        (units_at_least(control[phase]), units_at_least(treated[phase]))
-        for phase in control.keys() & treated.keys()
-    ]
-    both = [each for each in units if min(each) > 0]
     tuning = Tuning(planned, burn_in=plan.quality.burn_in)
+    units = units_of_pairs(control, treated)
+    counted = [(at_least(one), at_least(other)) for one, other in units.values()]
+    both = [each for each in counted if min(each) > 0]
+    metrics = []
+    for judged in judged_metrics(plan):
+        name = judged.name
+        quantiles = () if name.statistic is Statistic.MEAN else (name.statistic,)
+        pairs = pairs_of(name.outcome, control, treated, quantiles)[name.statistic]
+        metrics.append(_metric(judged, flag, pairs, units, tuning))
     return Evidence(
-        metrics=tuple(
-            _metric(judged, flag, control, treated, tuning) for judged in judged_metrics(plan)
-        ),
+        metrics=tuple(metrics),
         units=min(sum(each) for each in zip(*both, strict=True)) if both else 0.0,
         information=sum(effective_size(*each) for each in both) / planned,
         quality=quality,
@@ -118,25 +125,27 @@ def _evidence(
 
 
 def _metric(
-    judged: JudgedMetric, flag: Flag, control: Phases, treated: Phases, tuning: Tuning
+    judged: JudgedMetric,
+    flag: Flag,
+    pairs: Mapping[Phase, Pair] | NotEstimable,
+    units: Mapping[Phase, UnitsOfPair],
+    tuning: Tuning,
 ) -> MetricEvidence:
-    name = judged.name
-    direction = direction_of(name.outcome, flag.metrics)
-    figures = figures_by_phase(name.outcome, name.statistic, control, treated)
-    estimate = figures if isinstance(figures, NotEstimable) else estimate_of(figures)
-    point = estimate if isinstance(estimate, NotEstimable) else estimate.relative_difference
+    missing = isinstance(pairs, NotEstimable)
+    estimate = pairs if missing else compare(*combine_phases(list(pairs.values())))
+    direction = direction_of(judged.name.outcome, flag.metrics)
     if direction is Direction.UNKNOWN:
         bounds = _unknown(NotEstimable(Cause.NO_DIRECTION))
-    elif isinstance(figures, NotEstimable):
-        bounds = _unknown(figures)
+    elif missing:
+        bounds = _unknown(pairs)
     else:
-        bounds = cache(sequence_source(list(figures.values()), tuning))
+        bounds = cache(sequence_source(figures_of(pairs, units), tuning))
     return MetricEvidence(
-        name=str(name),
+        name=str(judged.name),
         role=judged.role,
         higher_is_better=direction is Direction.HIGHER,
         bounds=bounds,
-        point=point,
+        point=estimate if isinstance(estimate, NotEstimable) else estimate.relative_difference,
         tolerance=judged.tolerance,
         detectable=detectable_of(estimate),
     )
@@ -177,6 +186,10 @@ def _reading(ceiling: Ceiling, windows: Windows) -> CeilingReading:
     if isinstance(pooled, NotEstimable):
         return CeilingReading(pooled, 0)
     return CeilingReading(pooled.quantiles[0] if shares else pooled.mean, pooled.count)
+
+
+def _least_units(present: Sequence[ArmAggregate | None]) -> float:
+    return min((at_least(units_of(each)) if each else 0.0 for each in present), default=0.0)
 
 
 def _newest(present: Sequence[ArmAggregate | None]) -> datetime | None:
