@@ -10,7 +10,7 @@ from functools import cache
 
 from tidegate.model import Direction, Flag, Phase, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
-from tidegate_server.analysis.comparison import compare
+from tidegate_server.analysis.comparison import Estimate, compare
 from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
 from tidegate_server.analysis.decision import Evidence, MetricEvidence
 from tidegate_server.analysis.estimable import Cause, NotEstimable
@@ -131,15 +131,15 @@ def _metric(
     units: Mapping[Phase, UnitsOfPair],
     tuning: Tuning,
 ) -> MetricEvidence:
-    missing = isinstance(pairs, NotEstimable)
-    estimate = pairs if missing else compare(*combine_phases(list(pairs.values())))
     direction = direction_of(judged.name.outcome, flag.metrics)
+    estimate: Estimate | NotEstimable
+    if isinstance(pairs, NotEstimable):
+        estimate, bounds = pairs, _unknown(pairs)
+    else:
+        estimate = compare(*combine_phases(list(pairs.values())))
+        bounds = cache(sequence_source(figures_of(pairs, units), tuning))
     if direction is Direction.UNKNOWN:
         bounds = _unknown(NotEstimable(Cause.NO_DIRECTION))
-    elif missing:
-        bounds = _unknown(pairs)
-    else:
-        bounds = cache(sequence_source(figures_of(pairs, units), tuning))
     return MetricEvidence(
         name=str(judged.name),
         role=judged.role,
