@@ -19,10 +19,13 @@ from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
+from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.known_arms import KnownArms
 from tidegate_server.services.reports import Reports
 from tidegate_server.services.segments import Segments
+from tidegate_server.services.series import SeriesReader
+from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
@@ -64,11 +67,13 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         calls = CallsUnderWay()
         server = build(
             settings.listen,
-            flags=FlagServicer(flags),
+            flags=FlagServicer(flags, FlagHistory(configs)),
             segments=SegmentServicer(Segments(commits)),
-            assignments=AssignmentServicer(feed, settings.heartbeat_seconds),
+            assignments=AssignmentServicer(
+                feed, settings.heartbeat_seconds, Watchers(), settings.environment
+            ),
             events=EventServicer(events, KnownArms(configs, feed), clock),
-            reports=ReportServicer(flags, Reports(aggregates), clock),
+            reports=ReportServicer(flags, Reports(aggregates), SeriesReader(aggregates), clock),
             health=health,
             calls=calls,
         )

@@ -56,6 +56,17 @@ class ConfigStore(Protocol):
         """
         ...
 
+    async def flag_history(
+        self, key: FlagKey, at: Revision | None, limit: int
+    ) -> Sequence[FlagChange]:
+        """Return what a flag became at its last `limit` (>= 1) revisions, the latest first.
+
+        at: begin with this revision; None: with the latest. Where the changes reach back no
+        further, the last is what the flag said before them, at that revision; of a flag that has
+        not changed since, that is all.
+        """
+        ...
+
     async def commit(self, change: Change) -> None:
         """Store `change` in one atomic step if the store stands at `change.revision` - 1.
 
@@ -336,6 +347,9 @@ class ExperimentStore(Protocol):
         """Yield the key of each experiment that changes from now on; None on every idle second.
 
         Load after the first item; a key may come more than once, or for no change.
+
+        Raises:
+            RevisionConflict: changes were missed: follow, and load, again.
         """
         ...
 

@@ -171,8 +171,7 @@ def read(effect: Effect, fraction: float, alpha: float) -> Reading | NotEstimabl
     distribution by at the tightest margin. Not estimable without variation or beyond floating
     point.
     """
-    tightest = margin(1.0, alpha)
-    factor = -float(stdtrit(effect.degrees, float(ndtr(-tightest)))) / tightest
+    factor = _student_factor(effect.degrees, alpha)
     below, above = factor * effect.below, factor * effect.above
     towards_zero = below if effect.value > 0 else above
     if towards_zero == 0.0:
@@ -184,6 +183,11 @@ def read(effect: Effect, fraction: float, alpha: float) -> Reading | NotEstimabl
         return NotEstimable(Cause.OVERFLOW)
     statistic = min(abs(effect.value) / towards_zero, 1e100)
     return Reading(interval, lower, upper, sequence_p_value(statistic, fraction, alpha))
+
+
+def _student_factor(degrees: float, alpha: float) -> float:
+    tightest = margin(1.0, alpha)
+    return -float(stdtrit(degrees, float(ndtr(-tightest)))) / tightest
 
 
 def _read(effect: Effect | NotEstimable, fraction: float, alpha: float) -> Reading | NotEstimable:
@@ -205,5 +209,4 @@ def _relative(logarithm: Reading | NotEstimable, control: float) -> Reading | No
 
 
 def _combined(phases: Sequence[PhaseFigures], power: float) -> Pair:
-    pairs = [steadied(phase, power) for phase in phases]
-    return combine_phases(pairs) if len(pairs) > 1 else pairs[0]
+    return combine_phases([steadied(phase, power) for phase in phases])

@@ -77,12 +77,14 @@ def cluster_error(influence: NDArray[np.float64], occupied: NDArray[np.bool_]) -
     §3; for the factor Cochran 1977, "Sampling Techniques", ch. 6.
     """
     clusters = int(np.count_nonzero(occupied))
-    largest = max(float(influence.max()), -float(influence.min()))
+    squares = float(np.dot(influence, influence))
+    if 1e-280 < squares < 1e280:
+        return math.sqrt(clusters / (clusters - 1) * squares)
+    largest = float(np.abs(influence).max())
     if not 0.0 < largest < math.inf:
         return largest
-    scale = 1.0 if 1e-140 < largest < 1e140 else largest
-    part = influence if scale == 1.0 else influence / scale
-    return scale * math.sqrt(clusters / (clusters - 1) * float(part @ part))
+    part = influence / largest
+    return largest * math.sqrt(clusters / (clusters - 1) * float(part @ part))
 
 
 def welch_degrees(
@@ -108,7 +110,7 @@ def combine(figures: Sequence[Figure], weights: Sequence[float]) -> Figure:
     if any(f.influence.size == 0 for f in figures):
         return combine_apart(figures, weights)
     parts = list(zip(weights, figures, strict=True))
-    influence = np.sum([w * f.influence for w, f in parts], axis=0)
+    influence: NDArray[np.float64] = np.dot(weights, [f.influence for f in figures])
     occupied = np.logical_or.reduce([f.occupied for f in figures])
     apart = math.hypot(*(w * cluster_error(f.influence, f.occupied) for w, f in parts))
     inflation = cluster_error(influence, occupied) / apart if apart else 1.0

@@ -47,7 +47,9 @@ def _widened(figure: Figure, least: float) -> Figure:
     error = figure.standard_error
     if error == 0.0:
         return replace(figure, below=least, above=least)
-    factor = max(least / error, 1.0)
+    if least <= error:
+        return figure
+    factor = least / error
     return replace(
         figure,
         below=factor * figure.below,

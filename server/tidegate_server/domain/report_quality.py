@@ -10,7 +10,7 @@ from tidegate_server.analysis.quality import Quality, crossed, judge_quality
 from tidegate_server.analysis.sample_ratio import SampleRatio, sample_ratio
 from tidegate_server.analysis.telemetry import Telemetry, lost_events
 from tidegate_server.analysis.units import UnitCount, count_units
-from tidegate_server.domain.comparisons import Phases, events_of, units_at_least
+from tidegate_server.domain.comparisons import Phases, at_least, events_of, units_of
 
 NO_UNITS = UnitCount(0.0, 0.0)
 NO_PAIR = NotEstimable(Cause.NO_COMMON_PHASE)
@@ -81,7 +81,7 @@ def _crossovers(
     for phase in sorted(control.keys() & treated.keys()):
         arms = control[phase], treated[phase]
         found = crossover(arms[0].units, arms[1].units)
-        yield phase, found, min(units_at_least(arm) for arm in arms)
+        yield phase, found, min(at_least(units_of(arm)) for arm in arms)
 
 
 def _telemetry(phases: Phases) -> Telemetry:

@@ -1,5 +1,8 @@
 """AssignmentService: assignment for those without an SDK, and the stream of flags for SDKs."""
 
+import os
+import socket
+
 import grpc
 
 from tidegate import wire
@@ -9,6 +12,7 @@ from tidegate.v1 import assignment_service_pb2
 from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.config_feed import ConfigFeed
+from tidegate_server.services.watchers import Watcher, Watchers
 
 SERVICE = "tidegate.v1.AssignmentService"
 MOST_UNITS = 100_000
@@ -19,10 +23,16 @@ class AssignmentServicer:
     """Evaluates with the SDK's own code, and streams flags.
 
     What watchers are sent is serialised once for all of them, as bytes.
+    environment: the name of what `feed` follows.
     """
 
-    def __init__(self, feed: ConfigFeed, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, feed: ConfigFeed, heartbeat_seconds: float, watchers: Watchers, environment: str
+    ) -> None:
         self._feed = feed
+        self._watchers = watchers
+        self._environment = environment
+        self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._heartbeat_seconds = heartbeat_seconds
         self._encoded_snapshot: tuple[Snapshot, bytes] | None = None
         self._encoded_change: tuple[Change, bytes] | None = None
@@ -48,6 +58,11 @@ class AssignmentServicer:
             ),
             "WatchFlags": grpc.unary_stream_rpc_method_handler(
                 self.WatchFlags, messages.WatchFlagsRequest.FromString
+            ),
+            "ListWatchers": grpc.unary_unary_rpc_method_handler(
+                self.ListWatchers,
+                messages.ListWatchersRequest.FromString,
+                messages.ListWatchersResponse.SerializeToString,
             ),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -111,8 +126,13 @@ class AssignmentServicer:
         snapshot.
         """
         await self._feed.ready.wait()
+        with self._watchers.one_more(request.client_name) as watcher:
+            await self._watch(watcher, context)
+
+    async def _watch(self, watcher: Watcher, context: Context) -> None:
         epoch, revision = 0, Revision(0)
         while not self._feed.closed:
+            watcher.revision = revision
             changes = await self._feed.changes_after(revision, epoch, self._heartbeat_seconds)
             if self._feed.closed:
                 return
@@ -126,6 +146,22 @@ class AssignmentServicer:
                     await context.write(self._encode_change(change))
             else:
                 await context.write(self._encode_heartbeat(revision))
+
+    async def ListWatchers(
+        self, request: assignment_service_pb2.ListWatchersRequest, context: Context
+    ) -> assignment_service_pb2.ListWatchersResponse:
+        """Count those who watch this process, by what they were last sent."""
+        return assignment_service_pb2.ListWatchersResponse(
+            environment=self._environment,
+            process=self._process,
+            revision=self._feed.snapshot.revision,
+            groups=[
+                assignment_service_pb2.WatcherGroup(
+                    client_name=name, revision=revision, count=count
+                )
+                for (revision, name), count in self._watchers.counts().items()
+            ],
+        )
 
     def _encode_snapshot(self, snapshot: Snapshot) -> bytes:
         if self._encoded_snapshot is None or self._encoded_snapshot[0] is not snapshot:

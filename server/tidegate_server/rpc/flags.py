@@ -3,20 +3,23 @@
 from collections.abc import Sequence
 
 from tidegate import wire
-from tidegate.model import Flag, FlagKey
+from tidegate.model import Flag, FlagChange, FlagKey, Revision
 from tidegate.v1 import flag_pb2, flag_service_pb2, flag_service_pb2_grpc
 from tidegate_server.domain.allocation import Move
 from tidegate_server.domain.flags import split_moves
+from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context
-from tidegate_server.rpc.pages import page
+from tidegate_server.rpc.pages import page, size_of
+from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 
 
 class FlagServicer(flag_service_pb2_grpc.FlagServiceServicer):
     """Translates FlagService's messages; errors become statuses in `StatusInterceptor`."""
 
-    def __init__(self, flags: Flags) -> None:
+    def __init__(self, flags: Flags, history: FlagHistory) -> None:
         self._flags = flags
+        self._history = history
 
     async def CreateFlag(
         self, request: flag_service_pb2.CreateFlagRequest, context: Context
@@ -78,6 +81,29 @@ class FlagServicer(flag_service_pb2_grpc.FlagServiceServicer):
         return flag_service_pb2.PreviewSplitResponse(
             moves=_moves(moved), moved_ppm=sum(move.ppm for move in moved), revision=flag.revision
         )
+
+    async def ListFlagRevisions(
+        self, request: flag_service_pb2.ListFlagRevisionsRequest, context: Context
+    ) -> flag_service_pb2.ListFlagRevisionsResponse:
+        """List what a flag said at its revisions."""
+        after = _revision(request.page_token) if request.page_token else None
+        size = size_of(request.page_size)
+        found, more = await self._history.revisions(FlagKey(request.key), after, size)
+        return flag_service_pb2.ListFlagRevisionsResponse(
+            revisions=map(_flag_revision, found),
+            next_page_token=str(found[-1].revision) if more else "",
+        )
+
+
+def _revision(token: str) -> Revision:
+    if not (token.isascii() and token.isdigit()):
+        raise InvalidField("page_token", f"{token!r} is none: give next_page_token as it came")
+    return Revision(int(token))
+
+
+def _flag_revision(change: FlagChange) -> flag_service_pb2.FlagRevision:
+    flag = None if change.flag is None else wire.flag_to_message(change.flag)
+    return flag_service_pb2.FlagRevision(revision=change.revision, flag=flag)
 
 
 def _draft(message: flag_pb2.Flag) -> Flag:

@@ -10,6 +10,17 @@ DEFAULT_PAGE, LONGEST_PAGE = 100, 1_000
 Key = TypeVar("Key", bound=str)
 
 
+def size_of(size: int) -> int:
+    """Return how many entries a page has; 0 stands for DEFAULT_PAGE.
+
+    Raises:
+        InvalidField: the size is out of its range.
+    """
+    if not 0 <= size <= LONGEST_PAGE:
+        raise InvalidField("page_size", f"{size}; give 1 to {LONGEST_PAGE:,}")
+    return size or DEFAULT_PAGE
+
+
 def page(keys: Iterable[Key], size: int, token: str) -> tuple[list[Key], str]:
     """Return the keys of one page, in order, and the token of the next; "" after the last.
 
@@ -18,8 +29,6 @@ def page(keys: Iterable[Key], size: int, token: str) -> tuple[list[Key], str]:
     Raises:
         InvalidField: the size is out of its range.
     """
-    if not 0 <= size <= LONGEST_PAGE:
-        raise InvalidField("page_size", f"{size}; give 1 to {LONGEST_PAGE:,}")
-    size = size or DEFAULT_PAGE
+    size = size_of(size)
     following = sorted(key for key in keys if key > token)
     return following[:size], following[size - 1] if len(following) > size else ""

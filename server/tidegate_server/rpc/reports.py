@@ -1,5 +1,6 @@
 """ReportService: the report as a message."""
 
+from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,8 +15,15 @@ from tidegate_server.domain.metrics import Better, Statistic
 from tidegate_server.domain.report_quality import ReportQuality
 from tidegate_server.ports import Clock
 from tidegate_server.rpc.errors import Context
+from tidegate_server.rpc.series import (
+    distribution_to_message,
+    resolution_of,
+    series_to_message,
+    time_of,
+)
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.reports import OutcomeSummary, Report, Reports, VariantReport
+from tidegate_server.services.series import SeriesReader
 
 DIRECTIONS = {
     Direction.UNKNOWN: flag_pb2.DIRECTION_UNSPECIFIED,
@@ -48,9 +56,10 @@ Known = TypeVar("Known")
 class ReportServicer(report_service_pb2_grpc.ReportServiceServicer):
     """Makes reports and translates them."""
 
-    def __init__(self, flags: Flags, reports: Reports, clock: Clock) -> None:
+    def __init__(self, flags: Flags, reports: Reports, series: SeriesReader, clock: Clock) -> None:
         self._flags = flags
         self._reports = reports
+        self._series = series
         self._clock = clock
 
     async def GetReport(
@@ -63,10 +72,38 @@ class ReportServicer(report_service_pb2_grpc.ReportServiceServicer):
         )
         return report_service_pb2.GetReportResponse(report=_report(report))
 
+    async def GetSeries(
+        self, request: report_service_pb2.GetSeriesRequest, context: Context
+    ) -> report_service_pb2.GetSeriesResponse:
+        """Tell how a flag's outcomes and exposures went over time."""
+        flag, now = self._flags.get(FlagKey(request.flag_key)), self._clock.now()
+        resolution = resolution_of(request.resolution)
+        given = request.HasField
+        start = time_of("start_time", request.start_time) if given("start_time") else None
+        end = time_of("end_time", request.end_time) if given("end_time") else now
+        series = await self._series.series(flag.key, resolution, start, end)
+        return report_service_pb2.GetSeriesResponse(
+            series=map(series_to_message, series), read_time=_timestamp(now)
+        )
+
+    async def GetDistribution(
+        self, request: report_service_pb2.GetDistributionRequest, context: Context
+    ) -> report_service_pb2.GetDistributionResponse:
+        """Tell how the values of one outcome are distributed."""
+        flag = self._flags.get(FlagKey(request.flag_key))
+        found = await self._series.distributions(flag, request.outcome, request.phase)
+        return report_service_pb2.GetDistributionResponse(
+            distributions=map(distribution_to_message, found)
+        )
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
 
 def _report(report: Report) -> report_service_pb2.Report:
-    create_time = Timestamp()
-    create_time.FromDatetime(report.create_time)
     return report_service_pb2.Report(
         flag_key=report.flag_key,
         revision=report.revision,
@@ -76,7 +113,7 @@ def _report(report: Report) -> report_service_pb2.Report:
         comparisons=[_comparison(each) for each in report.comparisons],
         quality=_quality(report.quality),
         phases=report.phases,
-        create_time=create_time,
+        create_time=_timestamp(report.create_time),
     )
 
 
