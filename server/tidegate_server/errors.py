@@ -2,6 +2,7 @@
 
     TidegateServerError
     ├── InvalidField         input is wrong: names the field, the problem and the fix
+    ├── InvalidFields        several such fields at once
     ├── NotFound             what was asked for does not exist
     ├── AlreadyExists        there is one by that name
     ├── InUse                others need it: change those first
@@ -18,6 +19,8 @@
 `rpc/errors.py` maps each to a gRPC status code, in one table.
 """
 
+from collections.abc import Sequence
+
 
 class TidegateServerError(Exception):
     """Base of everything that the server raises by itself."""
@@ -30,6 +33,14 @@ class InvalidField(TidegateServerError, ValueError):  # noqa: N818 - named after
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class InvalidFields(TidegateServerError, ValueError):  # noqa: N818
+    """Input is wrong in `problems`; the message names each in a line of its own."""
+
+    def __init__(self, problems: Sequence[InvalidField]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 class NotFound(TidegateServerError, LookupError):  # noqa: N818

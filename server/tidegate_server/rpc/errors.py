@@ -14,6 +14,7 @@ from tidegate_server.errors import (
     AlreadyExists,
     InUse,
     InvalidField,
+    InvalidFields,
     NotFound,
     Refused,
     Retriable,
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 STATUS: dict[type[Exception], grpc.StatusCode] = {
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+    InvalidFields: grpc.StatusCode.INVALID_ARGUMENT,
     WireError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,

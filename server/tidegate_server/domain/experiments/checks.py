@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 
 from tidegate.model import PPM, Flag
-from tidegate_server.domain.checks import KEY, KEY_RULE, percent, unknown
+from tidegate_server.domain.checks import percent, unknown
 from tidegate_server.domain.durations import format_duration
+from tidegate_server.domain.experiments import gate_checks, limits
+from tidegate_server.domain.experiments.limits import Problems
 from tidegate_server.domain.experiments.plan import (
     ZERO,
     AfterHold,
@@ -21,11 +22,10 @@ from tidegate_server.errors import InvalidField
 
 MOST_STAGES = 20
 MOST_GUARDRAILS = 50
+MOST_LABELS, LONGEST_DESCRIPTION = 20, 2_000
 SHORTEST_INTERVAL, LONGEST_INTERVAL = timedelta(seconds=1), timedelta(hours=1)
 LONGEST_WINDOW = timedelta(hours=24)
 """Windows of ten seconds are kept for so long."""
-
-Problems = Iterator[InvalidField]
 
 
 def problems(plan: Plan) -> tuple[InvalidField, ...]:
@@ -38,6 +38,9 @@ def problems(plan: Plan) -> tuple[InvalidField, ...]:
         *_stages(plan),
         *_times(plan),
         *_rollback(plan),
+        *gate_checks.change_windows(plan),
+        *gate_checks.notifications(plan),
+        *_notes(plan),
     )
     return tuple({each.field: each for each in reversed(found)}.values())[::-1]
 
@@ -61,7 +64,7 @@ def _names(plan: Plan) -> Problems:
         "treatment": plan.treatment,
     }
     for field, name in named.items():
-        yield from _key(field, name)
+        yield from limits.name(field, name)
     if plan.control == plan.treatment:
         yield InvalidField("treatment", f"is {plan.control!r} like the control: name another")
 
@@ -70,11 +73,11 @@ def _goal(plan: Plan) -> Problems:
     goal = plan.goal
     if goal is None:
         return
-    yield from _key("goal.metric", goal.metric.outcome)
-    yield from _within("goal.min_effect", goal.min_effect, 0, 100)
-    yield from _within("goal.planned_units", goal.planned_units, 1, 1e12)
+    yield from limits.name("goal.metric", goal.metric.outcome)
+    yield from limits.within("goal.min_effect", goal.min_effect, 0, 100)
+    yield from limits.within("goal.planned_units", goal.planned_units, 1, 1e12)
     if goal.tolerance is not None:
-        yield from _within("goal.tolerance", goal.tolerance, 0, 100)
+        yield from limits.within("goal.tolerance", goal.tolerance, 0, 100)
 
 
 def _guardrails(plan: Plan) -> Problems:
@@ -85,7 +88,7 @@ def _guardrails(plan: Plan) -> Problems:
     seen: Counter[str] = Counter()
     for index, each in enumerate(plan.guardrails):
         field = f"guardrails[{index}]"
-        yield from _key(f"{field}.metric", each.metric.outcome)
+        yield from limits.name(f"{field}.metric", each.metric.outcome)
         margin = isinstance(each, Margin)
         kind = "margin" if margin else "ceiling"
         what = kind if margin else f"{kind} over {each.window}" if isinstance(each, Ceiling) else ""
@@ -115,7 +118,7 @@ def _ceiling(field: str, ceiling: Ceiling) -> Problems:
     whole = ceiling.window % timedelta(seconds=10) == ZERO
     if not (whole and timedelta(seconds=10) <= ceiling.window <= LONGEST_WINDOW):
         yield InvalidField(f"{field}.window", "must be a multiple of 10s, from 10s to 24h")
-    yield from _within(f"{field}.min_events", ceiling.least_events, 1, 1_000_000)
+    yield from limits.within(f"{field}.min_events", ceiling.least_events, 1, 1_000_000)
     if not 1 <= ceiling.broken <= ceiling.looks <= 20:
         yield InvalidField(
             f"{field}.looks", "must be such as `2 of 3`: 1 or more of at most 20, not more of fewer"
@@ -126,8 +129,8 @@ def _quality(plan: Plan) -> Problems:
     rules = plan.quality
     if not 0 < rules.alpha < 0.5:
         yield InvalidField("quality.alpha", f"must be above 0 and below 0.5, not {rules.alpha:.4g}")
-    yield from _within("quality.burn_in", rules.burn_in, 0, 1e9)
-    yield from _span("quality.silence", rules.silence, _interval(plan))
+    yield from limits.within("quality.burn_in", rules.burn_in, 0, 1e9)
+    yield from limits.span("quality.silence", rules.silence, _interval(plan))
 
 
 def _stages(plan: Plan) -> Problems:
@@ -137,7 +140,7 @@ def _stages(plan: Plan) -> Problems:
     share = 0
     for index, stage in enumerate(plan.stages):
         field = f"stages[{index}]"
-        yield from _key(f"{field}.name", stage.name)
+        yield from limits.name(f"{field}.name", stage.name)
         if stage.name in names:
             yield InvalidField(f"{field}.name", f"{stage.name!r} occurs twice: name each once")
         names.add(stage.name)
@@ -156,9 +159,11 @@ def _stages(plan: Plan) -> Problems:
 
 
 def _stage(field: str, stage: Stage, plan: Plan) -> Problems:
-    yield from _span(f"{field}.bake", stage.bake, ZERO)
-    yield from _within(f"{field}.min_units", stage.min_units, 0, 1e9)
-    yield from _within(f"{field}.passes", stage.passes, 1, 1_000)
+    yield from limits.span(f"{field}.bake", stage.bake, ZERO)
+    yield from limits.within(f"{field}.min_units", stage.min_units, 0, 1e9)
+    yield from limits.within(f"{field}.passes", stage.passes, 1, 1_000)
+    yield from gate_checks.hooks(f"{field}.before", stage.before)
+    yield from gate_checks.hooks(f"{field}.after", stage.after)
     if stage.decide and not plan.compares:
         yield InvalidField(
             f"{field}.decide", "there is nothing to decide by: add a goal or a margin"
@@ -168,7 +173,7 @@ def _stage(field: str, stage: Stage, plan: Plan) -> Problems:
             f"{field}.decide", "at 100 % there is no control: decide in an earlier stage"
         )
     if stage.hold_limit is not None:
-        yield from _span(f"{field}.hold_limit", stage.hold_limit, _interval(plan))
+        yield from limits.span(f"{field}.hold_limit", stage.hold_limit, _interval(plan))
     elif stage.after_hold is not AfterHold.HOLD:
         yield InvalidField(
             f"{field}.hold_limit", f"is missing: after how long shall it {stage.after_hold}?"
@@ -182,10 +187,10 @@ def _stage(field: str, stage: Stage, plan: Plan) -> Problems:
 def _times(plan: Plan) -> Problems:
     if not SHORTEST_INTERVAL <= plan.interval <= LONGEST_INTERVAL:
         yield InvalidField("interval", f"must be 1s to 1h, not {format_duration(plan.interval)}")
-    yield from _span("watch", plan.watch, ZERO)
-    yield from _span("lease.duration", plan.lease.duration, _interval(plan))
+    yield from limits.span("watch", plan.watch, ZERO)
+    yield from limits.span("lease.duration", plan.lease.duration, _interval(plan))
     if plan.preflight is not None:
-        yield from _span("preflight.limit", plan.preflight.limit, _interval(plan))
+        yield from gate_checks.preflight(plan.preflight, _interval(plan))
     bakes = sum((stage.bake for stage in plan.stages), ZERO)
     if plan.deadline is not None and plan.deadline <= bakes:
         yield InvalidField(
@@ -198,29 +203,20 @@ def _times(plan: Plan) -> Problems:
 def _rollback(plan: Plan) -> Problems:
     rollback = plan.rollback
     stepwise = rollback.mode is RollbackMode.STEPWISE
-    yield from _span("rollback.step", rollback.step, _interval(plan) if stepwise else ZERO)
-    yield from _span("rollback.cool_down", rollback.cool_down, ZERO)
-    yield from _within("rollback.retries", rollback.retries, 0, 100)
+    yield from limits.span("rollback.step", rollback.step, _interval(plan) if stepwise else ZERO)
+    yield from limits.span("rollback.cool_down", rollback.cool_down, ZERO)
+    yield from limits.within("rollback.retries", rollback.retries, 0, 100)
+
+
+def _notes(plan: Plan) -> Problems:
+    yield from limits.length("description", plan.description, 0, LONGEST_DESCRIPTION)
+    yield from limits.count("labels", plan.labels, 0, MOST_LABELS)
+    for key, value in plan.labels[:MOST_LABELS]:
+        yield from limits.name(f"labels.{key}", key)
+        yield from limits.length(f"labels.{key}", value, 1, 100)
 
 
 def _interval(plan: Plan) -> timedelta:
     """Return the least that other times may be: what is wrong with the interval is said there."""
     sound = SHORTEST_INTERVAL <= plan.interval <= LONGEST_INTERVAL
     return plan.interval if sound else ZERO
-
-
-def _key(field: str, name: str) -> Problems:
-    if not KEY.fullmatch(name):
-        yield InvalidField(field, f"{name!r} is not a valid name: use {KEY_RULE}")
-
-
-def _within(field: str, value: float, least: float, most: float) -> Problems:
-    if not least <= value <= most:
-        yield InvalidField(field, f"must be {least:,.10g} to {most:,.10g}, not {value:,.10g}")
-
-
-def _span(field: str, value: timedelta, least: timedelta) -> Problems:
-    if not least <= value <= timedelta(days=366):
-        yield InvalidField(
-            field, f"must be {format_duration(least)} to 366d, not {format_duration(value)}"
-        )
