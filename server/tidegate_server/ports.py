@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tidegate.model import Change, FlagKey, Revision, Snapshot, VariantKey
+from tidegate.model import Change, FlagKey, Phase, Revision, Snapshot, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.windows import Resolution, Windows
 from tidegate_server.domain.events import Arm, BatchId, Offset, Reader, Shard, WorkerId
@@ -220,8 +220,10 @@ class AggregateStore(Protocol):
         """
         ...
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
-        """Return all arms of a flag, merged over the shards."""
+    async def read(
+        self, flag: FlagKey, *, phase: Phase | None = None
+    ) -> Mapping[Arm, ArmAggregate]:
+        """Return all arms of a flag, or those of one phase, merged over the shards."""
         ...
 
     async def read_windows(

@@ -9,6 +9,7 @@ from tidegate.v1 import assignment_service_pb2
 from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.config_feed import ConfigFeed
+from tidegate_server.signals.live import Watcher, Watchers
 
 SERVICE = "tidegate.v1.AssignmentService"
 MOST_UNITS = 100_000
@@ -21,8 +22,11 @@ class AssignmentServicer:
     What watchers are sent is serialised once for all of them, as bytes.
     """
 
-    def __init__(self, feed: ConfigFeed, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, feed: ConfigFeed, heartbeat_seconds: float, watchers: Watchers | None = None
+    ) -> None:
         self._feed = feed
+        self._watchers = watchers or Watchers()
         self._heartbeat_seconds = heartbeat_seconds
         self._encoded_snapshot: tuple[Snapshot, bytes] | None = None
         self._encoded_change: tuple[Change, bytes] | None = None
@@ -111,8 +115,13 @@ class AssignmentServicer:
         snapshot.
         """
         await self._feed.ready.wait()
+        with self._watchers.one_more() as watcher:
+            await self._watch(watcher, context)
+
+    async def _watch(self, watcher: Watcher, context: Context) -> None:
         epoch, revision = 0, Revision(0)
         while not self._feed.closed:
+            watcher.revision = revision
             changes = await self._feed.changes_after(revision, epoch, self._heartbeat_seconds)
             if self._feed.closed:
                 return

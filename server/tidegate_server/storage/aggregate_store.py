@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from tidegate.model import FlagKey
+from tidegate.model import FlagKey, Phase
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.windows import Resolution, Windows, merge_windows
@@ -118,8 +118,10 @@ class RedisAggregateStore:
                     args += [expires_ms, *_counted(fields)]
         return bool(await run(self._client, _COMMIT, keys, args))
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
-        """Return all arms of a flag, merged over the shards.
+    async def read(
+        self, flag: FlagKey, *, phase: Phase | None = None
+    ) -> Mapping[Arm, ArmAggregate]:
+        """Return all arms of a flag, or those of one phase, merged over the shards.
 
         Each shard's part of an arm is as of one moment, though not all of them of the same.
 
@@ -127,7 +129,7 @@ class RedisAggregateStore:
             StoreUnavailable: the store can't be reached.
         """
         merged: dict[Arm, ArmAggregate] = {}
-        for part in await asyncio.gather(*(self._read(keys, flag) for keys in self._keys)):
+        for part in await asyncio.gather(*(self._read(keys, flag, phase) for keys in self._keys)):
             for arm, aggregate in part.items():
                 merged[arm] = merge_arms(merged[arm], aggregate) if arm in merged else aggregate
         return dict(sorted(merged.items()))
@@ -165,9 +167,12 @@ class RedisAggregateStore:
         arms = await self._arms(keys, flag)
         return await read_windows(self._client, keys, arms, resolution, start_ms, end_ms)
 
-    async def _read(self, keys: ShardKeys, flag: FlagKey) -> dict[Arm, ArmAggregate]:
+    async def _read(
+        self, keys: ShardKeys, flag: FlagKey, phase: Phase | None
+    ) -> dict[Arm, ArmAggregate]:
         """Return a shard's arms, but for those that have expired since the latest commit."""
-        arms = {arm: await self.load(keys.shard, arm) for arm in await self._arms(keys, flag)}
+        wanted = [a for a in await self._arms(keys, flag) if phase in (None, a.phase)]
+        arms = {arm: await self.load(keys.shard, arm) for arm in wanted}
         return {
             arm: found
             for arm, found in arms.items()

@@ -411,7 +411,9 @@ class StoredAggregates:
     def __init__(self, arms: Arms) -> None:
         self._arms = arms
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
+    async def read(
+        self, flag: FlagKey, *, phase: Phase | None = None
+    ) -> Mapping[Arm, ArmAggregate]:
         return {arm: data for arm, data in self._arms.items() if arm.flag == flag}
 
     async def offset(self, shard: Shard) -> Offset:
