@@ -9,6 +9,7 @@ Callbacks are called by the stream's thread: the one of `states` with each new s
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import grpc
 
 from tidegate.backoff import Backoff
 from tidegate.changes import FlagsChanged, changed_flags
-from tidegate.channel import NoChannel, leave_to_parent
+from tidegate.channel import REQUEST_ID, NoChannel, leave_to_parent
 from tidegate.errors import WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.listeners import Listeners
@@ -211,7 +212,11 @@ class ConfigStream:
         stub = assignment_service_pb2_grpc.AssignmentServiceStub(self._channel())
         # A gRPC that was imported before this package connects only while a call waits: without
         # one, it notices a server that came back after ten seconds and more.
-        call = self._call = stub.WatchFlags(self._request, wait_for_ready=self._outage_logged)
+        call = self._call = stub.WatchFlags(
+            self._request,
+            wait_for_ready=self._outage_logged,
+            metadata=((REQUEST_ID, secrets.token_hex(16)),),
+        )
         if self._stopping.is_set():  # close() may have come before it could see the call
             call.cancel()
         try:

@@ -1,6 +1,7 @@
 """AssignmentService: assignment for those without an SDK, and the stream of flags for SDKs."""
 
 import grpc
+import structlog
 
 from tidegate import wire
 from tidegate.explanation import explain
@@ -10,6 +11,8 @@ from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.signals.live import Watcher, Watchers
+
+log = structlog.get_logger(__name__)
 
 SERVICE = "tidegate.v1.AssignmentService"
 MOST_UNITS = 100_000
@@ -114,6 +117,7 @@ class AssignmentServicer:
         its window takes and one message more. When it reads again it is given what it missed, or a
         snapshot.
         """
+        log.debug("watcher_came", client_name=request.client_name)
         await self._feed.ready.wait()
         with self._watchers.one_more() as watcher:
             await self._watch(watcher, context)
