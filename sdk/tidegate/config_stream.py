@@ -9,6 +9,7 @@ Callbacks are called by the stream's thread: the one of `states` with each new s
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import grpc
 
 from tidegate.backoff import Backoff
 from tidegate.changes import FlagsChanged, changed_flags
+from tidegate.channel import REQUEST_ID
 from tidegate.errors import WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.following import Call, Following, OutOfStep
@@ -138,7 +140,11 @@ class ConfigStream(Following[assignment_service_pb2.WatchFlagsResponse]):
         self, channel: grpc.Channel, *, wait_for_ready: bool
     ) -> Call[assignment_service_pb2.WatchFlagsResponse]:
         stub = assignment_service_pb2_grpc.AssignmentServiceStub(channel)
-        return stub.WatchFlags(self._request, wait_for_ready=wait_for_ready)
+        return stub.WatchFlags(
+            self._request,
+            wait_for_ready=wait_for_ready,
+            metadata=((REQUEST_ID, secrets.token_hex(16)),),
+        )
 
     def _take(self, response: assignment_service_pb2.WatchFlagsResponse) -> None:
         match response.WhichOneof("update"):
