@@ -234,16 +234,22 @@ class AggregateStore(Protocol):
         """
         ...
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
-        """Return all arms of a flag, merged over the shards."""
+    async def read(self, flag: FlagKey, *, first_phase: int = 0) -> Mapping[Arm, ArmAggregate]:
+        """Return a flag's arms, merged over the shards. first_phase: none of earlier ones."""
         ...
 
     async def read_windows(
-        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+        self,
+        flag: FlagKey,
+        resolution: Resolution,
+        start_ms: int,
+        end_ms: int,
+        *,
+        first_phase: int = 0,
     ) -> Mapping[Arm, Windows]:
         """Return the windows of a flag's arms that begin in [start_ms, end_ms), over all shards.
 
-        Arms without such windows are left out.
+        Arms without such windows are left out, and those of phases before `first_phase`.
         """
         ...
 
@@ -347,6 +353,9 @@ class ExperimentStore(Protocol):
         """Yield the key of each experiment that changes from now on; None on every idle second.
 
         Load after the first item; a key may come more than once, or for no change.
+
+        Raises:
+            RevisionConflict: changes were missed: follow, and load, again.
         """
         ...
 

@@ -58,6 +58,8 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("BATCH_MEMORY_HOURS", "0", "is not valid", "0.1 to 720 hours (default 24)"),
         ("WAIT_REPLICAS", "-1", "is not valid", "0 to 100 (default 0)"),
         ("FSYNC", "no", "is not valid", "always (before it answers) or everysec (default always)"),
+        ("METRICS_LISTEN", "9464", "is not host:port", "take the ports that follow"),
+        ("METRICS_FLAGS", "-1", "is not valid", "0 to 1,000 (default 50)"),
         ("LOG_FORMAT", "xml", "is not valid", "console or json (default console)"),
     ],
 )
@@ -86,6 +88,13 @@ def test_all_wrong_values_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "TIDEGATE_SHARDS",
         "TIDEGATE_HEARTBEAT_SECONDS",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "address"), [(None, None), ("off", None), ("[::1]:9464", "[::1]:9464")]
+)
+def test_metrics_are_served_where_the_setting_says(value: str | None, address: str | None) -> None:
+    assert Settings.load(metrics_listen=value).metrics_address == address
 
 
 def test_the_embedded_store_has_no_replicas_to_wait_for() -> None:

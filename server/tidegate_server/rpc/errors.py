@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import cache
+from time import perf_counter
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 import structlog
+from prometheus_client import Counter, Histogram
 
 from tidegate.errors import WireError
 from tidegate_server.errors import (
@@ -25,6 +28,7 @@ from tidegate_server.errors import (
     VersionConflict,
 )
 from tidegate_server.rpc.calls import CallsUnderWay
+from tidegate_server.signals.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger(__name__)
 
@@ -78,47 +82,72 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             return handler  # health and reflection speak for themselves
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                _answering(handler.unary_unary, method, self._calls),
+                _answering(handler.unary_unary, method, self._calls, timed=True),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                _answering(handler.unary_stream, method, self._calls),
+                _answering(handler.unary_stream, method, self._calls, timed=False),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return handler
 
 
-def _answering(behaviour: Any, method: str, calls: CallsUnderWay) -> Any:
+def _answering(behaviour: Any, method: str, calls: CallsUnderWay, *, timed: bool) -> Any:
+    name = method.removeprefix("/tidegate.v1.")
+
     async def answer(request: Any, context: Context) -> Any:
         calls.note(context)
+        code = grpc.StatusCode.CANCELLED  # unless it comes to another end
+        began = perf_counter()
         try:
-            return await behaviour(request, context)
-        except grpc.aio.AbortError:
-            raise
+            response = await behaviour(request, context)
+            code = grpc.StatusCode.OK
         except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-            failure = error
+            failure, code = error, _status_of(error)
+        else:
+            return response
+        finally:
+            if timed:
+                _seconds(name).observe(perf_counter() - began)
+            _requests(name, code).inc()
         del request  # see _abort
-        return await _abort(context, failure, method)
+        return await _abort(context, failure, code, method)
 
     return answer
 
 
-async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
+@cache  # of a few methods; to look a metric's labels up takes a microsecond
+def _seconds(method: str) -> Histogram:
+    return REQUEST_SECONDS.labels(method)
+
+
+@cache
+def _requests(method: str, code: grpc.StatusCode) -> Counter:
+    return REQUESTS.labels(method, code.name)
+
+
+def _status_of(error: Exception) -> grpc.StatusCode:
+    found = (code for kind, code in STATUS.items() if isinstance(error, kind))
+    return next(found, grpc.StatusCode.INTERNAL)
+
+
+async def _abort(
+    context: Context, error: Exception, code: grpc.StatusCode, method: str
+) -> NoReturn:
     """End a call with the status of an error.
 
     gRPC keeps what `abort` raises in a cycle, until the garbage collector comes. So that this does
     not keep the request too, megabytes perhaps, the frames that led here are let go.
     """
-    code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
-    if code is None:
+    if code is grpc.StatusCode.INTERNAL:
         log.error("call_failed", method=method, exc_info=error)
     error.__traceback__ = error.__context__ = None
-    if code is not None:
+    if code is not grpc.StatusCode.INTERNAL:
         await context.abort(code, str(error), _retry_after(error))
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+    await context.abort(code, "internal error; the server's log has the cause")
 
 
 def _retry_after(error: Exception) -> tuple[tuple[str, str], ...]:

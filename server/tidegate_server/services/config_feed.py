@@ -44,6 +44,11 @@ class ConfigFeed:
         self.epoch = 0  # rises with every load: what was known before may be another course
 
     @property
+    def connected(self) -> bool:
+        """Whether the store answered the last time."""
+        return self._connected
+
+    @property
     def compiled(self) -> CompiledSnapshot:
         """The snapshot in the form that evaluates units."""
         return self._compiled

@@ -141,6 +141,7 @@ async def test_a_flag_is_read_over_all_shards(store: RedisAggregateStore) -> Non
     assert list(read) == [ARM, other_phase]
     assert_same(read[ARM], merge_arms(parts[FIRST], parts[SECOND]))
     assert_same(read[other_phase], parts[FIRST])
+    assert list(await store.read(FLAG, first_phase=2)) == [other_phase]
 
 
 async def test_a_full_store_can_still_be_drained(tmp_path: Path, sample: ArmAggregate) -> None:

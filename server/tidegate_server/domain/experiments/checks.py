@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from datetime import timedelta
 
-from tidegate.model import PPM, Flag
+from tidegate.model import PPM, Direction, Flag
 from tidegate_server.domain.checks import percent, unknown
 from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments import gate_checks, limits
@@ -18,6 +18,7 @@ from tidegate_server.domain.experiments.plan import (
     RollbackMode,
     Stage,
 )
+from tidegate_server.domain.metrics import direction_of
 from tidegate_server.errors import InvalidField
 
 MOST_STAGES = 20
@@ -49,11 +50,27 @@ def flag_problems(plan: Plan, flag: Flag) -> tuple[InvalidField, ...]:
     """Return what is wrong with a plan beside its flag."""
     keys = [variant.key for variant in flag.variants]
     named = {"control": plan.control, "treatment": plan.treatment}
-    return tuple(
+    missing = (
         InvalidField(field, f"variant {unknown(key, keys)}")
         for field, key in named.items()
         if key not in keys
     )
+    return (*missing, *_directions(plan, flag))
+
+
+def _directions(plan: Plan, flag: Flag) -> Problems:
+    """Find what is compared though nobody has said which way it is better."""
+    compared = {f"guardrails[{i}].metric": each for i, each in enumerate(plan.guardrails)}
+    named = {field: each.metric for field, each in compared.items() if isinstance(each, Margin)}
+    if plan.goal is not None:
+        named = {"goal.metric": plan.goal.metric, **named}
+    for field, metric in named.items():
+        if direction_of(metric.outcome, flag.metrics) is Direction.UNKNOWN:
+            yield InvalidField(
+                field,
+                f"nobody has said whether more or less of {metric.outcome!r} is better: "
+                f"say it in the metrics of flag {flag.key!r}",
+            )
 
 
 def _names(plan: Plan) -> Problems:
