@@ -32,6 +32,11 @@ from tidegate_server.services.segments import Segments
 from tidegate_server.services.series import SeriesReader
 from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
+from tidegate_server.signals.backlogs import Backlogs
+from tidegate_server.signals.figures import FlagFigures
+from tidegate_server.signals.http import serving_metrics
+from tidegate_server.signals.live import ServerState
+from tidegate_server.signals.metrics import registry_of
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
@@ -73,12 +78,13 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         experiments = RedisExperimentStore(client, settings.environment)
         experiment_feed = ExperimentFeed(experiments)
         calls = CallsUnderWay()
+        watchers = Watchers()
         server = build(
             settings.listen,
             flags=FlagServicer(flags, FlagHistory(configs)),
             segments=SegmentServicer(Segments(commits)),
             assignments=AssignmentServicer(
-                feed, settings.heartbeat_seconds, Watchers(), settings.environment
+                feed, settings.heartbeat_seconds, watchers, settings.environment
             ),
             events=EventServicer(events, KnownArms(configs, feed), clock),
             reports=ReportServicer(flags, Reports(aggregates), SeriesReader(aggregates), clock),
@@ -90,9 +96,18 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             health=health,
             calls=calls,
         )
-        await server.start()
-        log.info("server_started", listen=settings.listen, environment=settings.environment)
-        async with asyncio.TaskGroup() as tasks:
+        metrics = registry_of(
+            "server",
+            settings.environment,
+            ServerState(feed, watchers),
+            FlagFigures(feed, aggregates, settings.metrics_flags),
+        )
+        async with (
+            serving_metrics(settings.metrics_address, metrics),
+            asyncio.TaskGroup() as tasks,
+        ):
+            await server.start()
+            log.info("server_started", listen=settings.listen, environment=settings.environment)
             feeds: tuple[Feed[Any], ...] = (feed, experiment_feed)
             following = [tasks.create_task(each.run()) for each in feeds]
             await stop.wait()
@@ -109,13 +124,17 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Fold events until `stop` is set; the run under way is then finished."""
     async with _store(settings) as client:
+        backlogs = Backlogs()
         worker = Worker(
             _event_log(client, settings),
             _aggregate_store(client, settings),
             RedisMembers(client, settings.environment),
+            backlogs=backlogs,
         )
         log.info("worker_started", environment=settings.environment, shards=settings.shards)
-        await worker.run(stop)
+        metrics = registry_of("worker", settings.environment, backlogs)
+        async with serving_metrics(settings.metrics_address, metrics):
+            await worker.run(stop)
         log.info("worker_stopped")
 
 

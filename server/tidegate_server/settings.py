@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tidegate_server.errors import ConfigurationError
 
 PREFIX = "TIDEGATE_"
+OFF = "off"
+METRICS_PATH = "/metrics"
 _URL_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -72,6 +74,10 @@ def without_password(url: str) -> str:
 def _check_address(address: str) -> str:
     parse_address(address)
     return address
+
+
+def _check_metrics_listen(address: str) -> str:
+    return address if address == OFF else _check_address(address)
 
 
 def _check_environment(name: str) -> str:
@@ -164,6 +170,17 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
+    metrics_listen: Annotated[str, AfterValidator(_check_metrics_listen)] | None = Field(
+        None,
+        description="host:port of the role's /metrics, or off; of `tidegate up` the first role's, "
+        "and the others take the ports that follow",
+    )
+    metrics_flags: int = Field(
+        50,
+        ge=0,
+        le=1_000,
+        description="number of flags whose figures are among a server's metrics: 0 to 1,000",
+    )
     log_format: LogFormat = Field(
         LogFormat.CONSOLE, description="format of log lines: console or json"
     )
@@ -193,6 +210,11 @@ class Settings(BaseSettings):
                 "store has no replicas; set TIDEGATE_REDIS_URL to a store that has some"
             )
         return settings
+
+    @property
+    def metrics_address(self) -> str | None:
+        """The address of this role's metrics; None where they are off."""
+        return None if self.metrics_listen == OFF else self.metrics_listen
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables that give another process the same settings."""

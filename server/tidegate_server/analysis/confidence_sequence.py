@@ -147,10 +147,10 @@ def always_valid(phases: Sequence[PhaseFigures], tuning: Tuning) -> AlwaysValid 
     if units[smaller] < tuning.burn_in or size == 0.0:
         return NotEstimable(Cause.BURN_IN, smaller)
     information = size / tuning.planned
-    absolute = _read(difference(*_combined(phases, 0.0)), information, tuning.alpha)
+    absolute = _read(difference(*combined(phases, 0.0)), information, tuning.alpha)
     if isinstance(absolute, NotEstimable):
         return absolute
-    control, treatment = _combined(phases, 0.5)
+    control, treatment = combined(phases, 0.5)
     logarithm = _read(log_ratio(control, treatment), information, tuning.alpha)
     return AlwaysValid(absolute, _relative(logarithm, control.value), information)
 
@@ -208,5 +208,6 @@ def _relative(logarithm: Reading | NotEstimable, control: float) -> Reading | No
     return replace(logarithm, interval=Interval(-high, -low), lower=-upper, upper=-lower)
 
 
-def _combined(phases: Sequence[PhaseFigures], power: float) -> Pair:
+def combined(phases: Sequence[PhaseFigures], power: float) -> Pair:
+    """Return both arms over at least one phase, steadied as by `spread.steadied`."""
     return combine_phases([steadied(phase, power) for phase in phases])

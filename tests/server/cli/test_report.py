@@ -9,7 +9,8 @@ from tests.server.cli.conftest import Cli
 from tidegate.v1 import flag_pb2, report_service_pb2
 from tidegate_server.cli import report as report_command
 from tidegate_server.cli.connection import CallRefused, ServerUnreachable
-from tidegate_server.cli.report_tables import number, p_value, show_report
+from tidegate_server.cli.report_tables import show_report
+from tidegate_server.report_text import number, p_value
 
 LOWER = flag_pb2.DIRECTION_LOWER_IS_BETTER
 HIGHER = flag_pb2.DIRECTION_HIGHER_IS_BETTER

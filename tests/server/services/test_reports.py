@@ -411,7 +411,7 @@ class StoredAggregates:
     def __init__(self, arms: Arms) -> None:
         self._arms = arms
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
+    async def read(self, flag: FlagKey, *, first_phase: int = 0) -> Mapping[Arm, ArmAggregate]:
         return {arm: data for arm, data in self._arms.items() if arm.flag == flag}
 
     async def offset(self, shard: Shard) -> Offset:
@@ -429,7 +429,13 @@ class StoredAggregates:
         raise NotImplementedError
 
     async def read_windows(
-        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+        self,
+        flag: FlagKey,
+        resolution: Resolution,
+        start_ms: int,
+        end_ms: int,
+        *,
+        first_phase: int = 0,
     ) -> Mapping[Arm, Windows]:
         raise NotImplementedError
 

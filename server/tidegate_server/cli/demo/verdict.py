@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tidegate.v1 import report_service_pb2
-from tidegate_server.cli.report_tables import ERROR, number, p_value
+from tidegate_server.report_text import ERROR, number, p_value
 
 Comparison = report_service_pb2.Comparison
 Measure = tuple[str, "report_service_pb2.Statistic.ValueType"]

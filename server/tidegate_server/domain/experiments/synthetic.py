@@ -17,8 +17,6 @@ from tidegate.model import PPM
 from tidegate_server.analysis.clusters import unit_deviation
 from tidegate_server.analysis.confidence_sequence import effective_size, read
 from tidegate_server.analysis.decision import Evidence, MetricEvidence
-from tidegate_server.analysis.decision import Goal as JudgedGoal
-from tidegate_server.analysis.decision import Guardrail as JudgedGuardrail
 from tidegate_server.analysis.effects import log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Bounds, Source
@@ -27,8 +25,9 @@ from tidegate_server.analysis.phases import combine_phases
 from tidegate_server.analysis.sample_ratio import SampleRatio, sample_ratio
 from tidegate_server.analysis.spread import PhaseFigures, steadied
 from tidegate_server.analysis.units import UnitCount
+from tidegate_server.domain.experiments.judged import judged_metrics
 from tidegate_server.domain.experiments.look import CeilingReading, Findings
-from tidegate_server.domain.experiments.plan import ZERO, Margin, MetricName, Plan
+from tidegate_server.domain.experiments.plan import ZERO, MetricName, Plan
 from tidegate_server.domain.experiments.stream import Fault, Stream
 
 
@@ -134,24 +133,15 @@ class Synthetic:
     def _metrics(self, phases: Sequence[_Phase]) -> Iterator[MetricEvidence]:
         goal = self.plan.goal
         planned = goal.planned_units if goal else 10_000
-        judged: list[tuple[MetricName, JudgedGoal | JudgedGuardrail, float | None]] = []
-        if goal is not None:
-            role = JudgedGoal(goal.min_effect, goal.rule)
-            judged.append((goal.metric, role, goal.tolerance))
-        judged += [
-            (each.metric, JudgedGuardrail(each.margin), each.tolerance)
-            for each in self.plan.guardrails
-            if isinstance(each, Margin)
-        ]
-        for name, kind, tolerance in judged:
-            figures = [self._figures(name, each) for each in phases]
+        for judged in judged_metrics(self.plan):
+            figures = [self._figures(judged.name, each) for each in phases]
             yield MetricEvidence(
-                name=str(name),
-                role=kind,
-                higher_is_better=self.stream.metrics[name].higher_is_better,
+                name=str(judged.name),
+                role=judged.role,
+                higher_is_better=self.stream.metrics[judged.name].higher_is_better,
                 bounds=_source(figures, planned),
-                point=self._point(name, phases),
-                tolerance=tolerance,
+                point=self._point(judged.name, phases),
+                tolerance=judged.tolerance,
             )
 
     def _point(self, name: MetricName, phases: Sequence[_Phase]) -> float:

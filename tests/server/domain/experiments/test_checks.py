@@ -118,16 +118,16 @@ def test_the_flag_must_have_both_variants() -> None:
     assert str(problem) == "treatment: variant 'v22' is not known; did you mean 'v2'?"
 
 
-def test_it_must_be_known_which_way_what_is_compared_is_better() -> None:
-    smiles = MetricName("smiles")
-    plan = replace(
-        PLAN,
-        goal=Goal(smiles),
-        guardrails=(Margin(RATING, 0.1, 0.1), Ceiling(smiles, 1), Margin(smiles, 0.1, 0.1)),
-    )
+def test_what_is_compared_must_have_a_direction() -> None:
+    tokens, joy = MetricName("tokens"), MetricName("joy")
+    plan = replace(PLAN, goal=Goal(joy), guardrails=(Ceiling(joy, 1.0), Margin(tokens, 0.1, 0.1)))
+    lower = Metric("tokens", Direction.LOWER)
     assert [each.field for each in flag_problems(plan, DRAFT)] == [
         "goal.metric",
-        "guardrails[2].metric",
+        "guardrails[1].metric",
     ]
-    declared = replace(DRAFT, metrics=(Metric("smiles", Direction.HIGHER),))
-    assert flag_problems(plan, declared) == ()
+    (problem,) = flag_problems(plan, replace(DRAFT, metrics=(lower,)))
+    assert str(problem) == (
+        "goal.metric: it is not known which way 'joy' is better: "
+        "declare it among the metrics of flag 'chat-model'"
+    )
