@@ -14,13 +14,18 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from tidegate_server.analysis.effects import Effect, Interval, difference, log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.spread import PhaseFigures, steadied
+
+Floats: TypeAlias = np.float64 | NDArray[np.float64]
 
 BURN_IN = 300
 """Units in the smaller arm below which nothing is said: the asymptotics need them (design §6)."""
@@ -101,12 +106,17 @@ def margin(fraction: float, alpha: float) -> float:
 
 
 def one_sided_margin(fraction: float, alpha: float) -> float:
-    """Return how many standard errors away a one-sided bound lies (eq. 134).
+    """Return how many standard errors away a one-sided bound lies.
 
     fraction: the part of the planned size, > 0. alpha: in (0, 0.5).
     """
+    return float(one_sided_margins(np.float64(fraction), alpha))
+
+
+def one_sided_margins(fraction: Floats, alpha: float) -> Floats:
+    """Return the same for any number of fractions (eq. 134)."""
     x = fraction * _information(2 * alpha)
-    return math.sqrt(2 * (1 + 1 / x) * math.log1p(math.sqrt(1 + x) / (2 * alpha)))
+    return np.sqrt(2 * (1 + 1 / x) * np.log1p(np.sqrt(1 + x) / (2 * alpha)))
 
 
 def sequence_p_value(statistic: float, fraction: float, alpha: float) -> float:
