@@ -16,6 +16,7 @@ SECTIONS = {
     "fold": "folding",
     "intake": "intake",
     "analysis": "analysing",
+    "analysis-peers": "analysing_beside_peers",
     "pipeline": "pipeline",
 }
 """Name and module of each section; imported when it is run, for each needs other packages."""
