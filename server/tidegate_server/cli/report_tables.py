@@ -18,9 +18,11 @@ NOTHING = "–"
 _STATISTICS = {
     report_service_pb2.STATISTIC_MEAN: "mean",
     report_service_pb2.STATISTIC_P50: "p50",
+    report_service_pb2.STATISTIC_P90: "p90",
     report_service_pb2.STATISTIC_P95: "p95",
     report_service_pb2.STATISTIC_P99: "p99",
 }
+_QUANTILES = ("p50", "p90", "p95", "p99")
 _EFFECT_SIZES = {
     report_service_pb2.EFFECT_SIZE_NEGLIGIBLE: "negligible",
     report_service_pb2.EFFECT_SIZE_SMALL: "small",
@@ -59,8 +61,8 @@ def show_variants(report: report_service_pb2.Report) -> RenderableType:
     """Lay out one line for each variant: traffic, latency, errors and the means of the rest."""
     names = sorted({item.outcome for variant in report.variants for item in variant.outcomes})
     others = [name for name in names if name not in (ERROR, "latency_ms")]
-    columns = ["share", "units", "exposures", "dropped", "QPS", "p50 ms", "p95 ms", "p99 ms"]
-    columns += ["error rate", *others]
+    columns = ["share", "units", "exposures", "dropped", "QPS"]
+    columns += [*(f"{each} ms" for each in _QUANTILES), "error rate", *others]
     table = new_table("variant", *columns, numbers=columns, title="Variants")
     for variant in report.variants:
         by_name = {item.outcome: item for item in variant.outcomes}
@@ -73,15 +75,15 @@ def show_variants(report: report_service_pb2.Report) -> RenderableType:
             f"{variant.exposures:,}",
             f"{variant.dropped_events:,}",
             number(max(rates)) if rates else NOTHING,
-            *(
-                [number(latency.p50), number(latency.p95), number(latency.p99)]
-                if latency
-                else [NOTHING] * 3
-            ),
+            *(_quantiles(latency) if latency else [NOTHING] * len(_QUANTILES)),
             _mean(by_name.get(ERROR)),
             *(_mean(by_name.get(name)) for name in others),
         )
     return table
+
+
+def _quantiles(outcome: report_service_pb2.OutcomeSummary) -> list[str]:
+    return [number(getattr(outcome, name)) for name in _QUANTILES]
 
 
 def _mean(outcome: report_service_pb2.OutcomeSummary | None) -> str:
@@ -91,12 +93,12 @@ def _mean(outcome: report_service_pb2.OutcomeSummary | None) -> str:
 
 
 def _outcomes(report: report_service_pb2.Report) -> RenderableType:
-    columns = ["count", "mean", "deviation", "p50", "p95", "p99", "per second"]
+    columns = ["count", "mean", "deviation", *_QUANTILES, "per second"]
     table = new_table("outcome", "variant", *columns, "better", numbers=columns, title="Outcomes")
     rows = [(item, variant) for variant in report.variants for item in variant.outcomes]
     for item, variant in sorted(rows, key=lambda row: row[0].outcome):  # keeps control first
         is_rate = item.outcome == ERROR
-        quantiles = [NOTHING] * 3 if is_rate else map(number, (item.p50, item.p95, item.p99))
+        quantiles = [NOTHING] * len(_QUANTILES) if is_rate else _quantiles(item)
         table.add_row(
             Text(item.outcome),
             Text(variant.variant),
