@@ -17,6 +17,7 @@ SECTIONS = {
     "intake": "intake",
     "analysis": "analysing",
     "pipeline": "pipeline",
+    "rollback": "rolling_back",
 }
 """Name and module of each section; imported when it is run, for each needs other packages."""
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import Redis
@@ -13,12 +13,17 @@ from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, 
 from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.calls import CallsUnderWay, stop_server
 from tidegate_server.rpc.events import EventServicer
+from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
+from tidegate_server.services.experiment_commits import ExperimentCommits
+from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.services.experiments import Experiments
+from tidegate_server.services.feed import Feed
 from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.known_arms import KnownArms
@@ -36,6 +41,7 @@ from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
+from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.inspection import inspect_store
 from tidegate_server.storage.members import RedisMembers
 from tidegate_server.storage.rejected import RejectedBatches
@@ -69,6 +75,8 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         commits = Commits(configs, feed, clock)
         flags = Flags(commits)
         aggregates = _aggregate_store(client, settings)
+        experiments = RedisExperimentStore(client, settings.environment)
+        experiment_feed = ExperimentFeed(experiments)
         calls = CallsUnderWay()
         watchers = Watchers()
         server = build(
@@ -80,6 +88,11 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             ),
             events=EventServicer(events, KnownArms(configs, feed), clock),
             reports=ReportServicer(flags, Reports(aggregates), SeriesReader(aggregates), clock),
+            experiments=ExperimentServicer(
+                Experiments(experiments, ExperimentCommits(experiments, feed), feed, clock),
+                experiment_feed,
+                settings.heartbeat_seconds,
+            ),
             health=health,
             calls=calls,
         )
@@ -95,13 +108,16 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         ):
             await server.start()
             log.info("server_started", listen=settings.listen, environment=settings.environment)
-            following = tasks.create_task(feed.run())
+            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed)
+            following = [tasks.create_task(each.run()) for each in feeds]
             await stop.wait()
             await health.close()
-            feed.close()
+            for each in feeds:
+                each.close()
             await stop_server(server, calls, settings.grace_seconds)
-            feed.end()
-            following.cancel()
+            for each, task in zip(feeds, following, strict=True):
+                each.end()
+                task.cancel()
         log.info("server_stopped")
 
 

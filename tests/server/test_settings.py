@@ -203,3 +203,26 @@ def test_console_lines_are_plain_without_a_terminal(capsys: pytest.CaptureFixtur
     assert "store lost" in line
     assert "seconds=2" in line
     assert "\x1b" not in line
+
+
+def fail(url: str) -> None:
+    raise OSError(f"cannot connect to {url}")
+
+
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_no_secret_is_logged_not_even_by_a_traceback(
+    capsys: pytest.CaptureFixture[str], log_format: LogFormat
+) -> None:
+    configure_logs(log_format, LogLevel.DEBUG)
+    url = "redis://user:" + "hunter2@host"
+    library = logging.getLogger("library")
+    try:
+        fail(url)
+    except OSError:
+        structlog.get_logger("tidegate").exception("failed", url=url, api_key="hunter2")
+        library.exception("at %s, with %s", url, {"password": "hunter2"})
+    said = capsys.readouterr().err
+    assert said.count("OSError: cannot connect to redis://***@host") == 2
+    assert "at redis://***@host, with {'password': '***'}" in said
+    assert "hunter2" not in said

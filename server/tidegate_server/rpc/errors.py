@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import grpc
 import structlog
 from prometheus_client import Counter, Histogram
+from structlog.contextvars import bind_contextvars
 
 from tidegate.errors import WireError
 from tidegate_server.errors import (
@@ -28,6 +29,8 @@ from tidegate_server.errors import (
     VersionConflict,
 )
 from tidegate_server.rpc.calls import CallsUnderWay
+from tidegate_server.rpc.request_ids import request_id_of
+from tidegate_server.signals.line_limit import LineLimit
 from tidegate_server.signals.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger(__name__)
@@ -60,13 +63,15 @@ Response = TypeVar("Response")
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a call that raised with the status of its error; what is unknown is logged: INTERNAL.
+    """Ends a call that raised with the status of its error; what is unknown is INTERNAL.
 
-    Notes each call in `calls`.
+    Notes each call in `calls` and in the metrics, and those that failed in the log; gives all log
+    lines of a call its id.
     """
 
     def __init__(self, calls: CallsUnderWay) -> None:
         self._calls = calls
+        self._lines = LineLimit()
 
     async def intercept_service(
         self,
@@ -82,41 +87,58 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             return handler  # health and reflection speak for themselves
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                _answering(handler.unary_unary, method, self._calls, timed=True),
+                self._answering(handler.unary_unary, handler_call_details, timed=True),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                _answering(handler.unary_stream, method, self._calls, timed=False),
+                self._answering(handler.unary_stream, handler_call_details, timed=False),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return handler
 
+    def _answering(self, behaviour: Any, details: grpc.HandlerCallDetails, *, timed: bool) -> Any:
+        name = details.method.removeprefix("/tidegate.v1.")
+        request_id = request_id_of(details.invocation_metadata or ())
 
-def _answering(behaviour: Any, method: str, calls: CallsUnderWay, *, timed: bool) -> Any:
-    name = method.removeprefix("/tidegate.v1.")
+        async def answer(request: Any, context: Context) -> Any:
+            self._calls.note(context)
+            bind_contextvars(request_id=request_id)  # for the call's own task
+            code = grpc.StatusCode.CANCELLED  # unless it comes to another end
+            began = perf_counter()
+            try:
+                response = await behaviour(request, context)
+                code = grpc.StatusCode.OK
+            except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
+                failure, code = error, _status_of(error)
+            else:
+                return response
+            finally:
+                if timed:
+                    _seconds(name).observe(perf_counter() - began)
+                _requests(name, code).inc()
+            del request  # see _abort
+            self._log(name, code, failure)
+            return await _abort(context, failure, code, request_id)
 
-    async def answer(request: Any, context: Context) -> Any:
-        calls.note(context)
-        code = grpc.StatusCode.CANCELLED  # unless it comes to another end
-        began = perf_counter()
-        try:
-            response = await behaviour(request, context)
-            code = grpc.StatusCode.OK
-        except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-            failure, code = error, _status_of(error)
+        return answer
+
+    def _log(self, method: str, code: grpc.StatusCode, error: Exception) -> None:
+        """Write the line of a call that failed: what caused it, or where a defect is."""
+        left_out = self._lines.left_out(code.name)
+        if left_out is None:
+            return
+        line = log.bind(method=method, code=code.name)
+        if left_out:
+            line = line.bind(left_out=left_out)
+        if code is grpc.StatusCode.INTERNAL:
+            line.error("call_failed", exc_info=error)
+        elif isinstance(error, Retriable):
+            line.warning("call_refused", cause=str(error))
         else:
-            return response
-        finally:
-            if timed:
-                _seconds(name).observe(perf_counter() - began)
-            _requests(name, code).inc()
-        del request  # see _abort
-        return await _abort(context, failure, code, method)
-
-    return answer
+            line.info("call_refused", cause=str(error))
 
 
 @cache  # of a few methods; to look a metric's labels up takes a microsecond
@@ -135,19 +157,19 @@ def _status_of(error: Exception) -> grpc.StatusCode:
 
 
 async def _abort(
-    context: Context, error: Exception, code: grpc.StatusCode, method: str
+    context: Context, error: Exception, code: grpc.StatusCode, request_id: str
 ) -> NoReturn:
     """End a call with the status of an error.
 
     gRPC keeps what `abort` raises in a cycle, until the garbage collector comes. So that this does
     not keep the request too, megabytes perhaps, the frames that led here are let go.
     """
-    if code is grpc.StatusCode.INTERNAL:
-        log.error("call_failed", method=method, exc_info=error)
     error.__traceback__ = error.__context__ = None
-    if code is not grpc.StatusCode.INTERNAL:
-        await context.abort(code, str(error), _retry_after(error))
-    await context.abort(code, "internal error; the server's log has the cause")
+    if code is grpc.StatusCode.INTERNAL:
+        await context.abort(
+            code, f"internal error; the server's log has the cause, with request_id {request_id}"
+        )
+    await context.abort(code, str(error), _retry_after(error))
 
 
 def _retry_after(error: Exception) -> tuple[tuple[str, str], ...]:

@@ -97,8 +97,14 @@ def _decode(entry: Entry, probe: Callable[[Events], object] | None) -> Events | 
 
 
 def _set_aside(entry: Entry, reason: str, cause: Exception | None = None) -> Rejected:
-    size = len(entry.payload)
-    log.error("batch_set_aside", offset=entry.offset, size=size, error=reason, exc_info=cause)
+    log.error(
+        "batch_set_aside",
+        request_id=entry.payload[2:18].hex(),  # of a batch by our SDK, which begins with its id
+        offset=entry.offset,
+        size=len(entry.payload),
+        error=reason,
+        exc_info=cause,
+    )
     return Rejected(entry, reason)
 
 

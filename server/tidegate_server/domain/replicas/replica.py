@@ -1,7 +1,8 @@
 """What is known of a replica: what it says itself, and what was ordered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
@@ -16,6 +17,9 @@ LONGEST_COOL_OFF = timedelta(hours=1)
 
 NONE = VariantKey("")
 """Stands for no variant."""
+
+UNSET = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for a time that the store will set."""
 
 
 class ReplicaState(StrEnum):
@@ -77,8 +81,8 @@ class Replica:
     flag: FlagKey
     address: str
     report: Report
-    registered: datetime
-    heard: datetime
+    registered: datetime = UNSET
+    heard: datetime = UNSET
     capacity: int = 0
     driver_url: str = ""
     fixed: bool = False
@@ -100,6 +104,18 @@ class Replica:
     def failure(self, variant: VariantKey) -> Failure | None:
         """Return what went wrong when it last loaded a variant; None: nothing."""
         return next((each for each in self.failures if each.variant == variant), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All replicas of an environment, as of one moment. now: by the store's clock."""
+
+    now: datetime
+    replicas: Mapping[ReplicaId, Replica]
+
+    def of(self, flag: FlagKey) -> list[Replica]:
+        """Return a flag's replicas."""
+        return [each for each in self.replicas.values() if each.flag == flag]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,14 @@ def replica(
     **more: Any,
 ) -> Replica:
     """One that was heard of right now."""
-    given = {"registered": NOW - timedelta(hours=1), "heard": NOW} | more
+    given: dict[str, Any] = {
+        "address": f"{name}:8000",
+        "registered": NOW - timedelta(hours=1),
+        "heard": NOW,
+    } | more
     return Replica(
         id=ReplicaId(name),
         flag=FlagKey("chat-model"),
-        address=f"{name}:8000",
         report=Report(state, VariantKey(variant), load, problem),
         **given,
     )
