@@ -1,24 +1,39 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import Redis
 
+from tidegate_server.controller.controller import Controller
+from tidegate_server.controller.evidence import Evidence
+from tidegate_server.controller.gatekeeper import Gatekeeper
+from tidegate_server.controller.journal import Journal
+from tidegate_server.controller.lease import Lease
+from tidegate_server.controller.looks import Looks
+from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.schedule import Schedule
+from tidegate_server.controller.web import Web
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
 from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.calls import CallsUnderWay, stop_server
 from tidegate_server.rpc.events import EventServicer
+from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
+from tidegate_server.services.experiment_commits import ExperimentCommits
+from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.services.experiments import Experiments
+from tidegate_server.services.feed import Feed
 from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.known_arms import KnownArms
@@ -29,10 +44,15 @@ from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
+from tidegate_server.storage.clock import StoreClock
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
+from tidegate_server.storage.experiment_store import RedisExperimentStore
+from tidegate_server.storage.gate_results import RedisGateResults
 from tidegate_server.storage.inspection import inspect_store
+from tidegate_server.storage.leadership import RedisLeadership
 from tidegate_server.storage.members import RedisMembers
+from tidegate_server.storage.outbox import RedisOutbox
 from tidegate_server.storage.rejected import RejectedBatches
 from tidegate_server.worker.loop import Worker
 
@@ -64,6 +84,8 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         commits = Commits(configs, feed, clock)
         flags = Flags(commits)
         aggregates = _aggregate_store(client, settings)
+        experiments = RedisExperimentStore(client, settings.environment)
+        experiment_feed = ExperimentFeed(experiments)
         calls = CallsUnderWay()
         server = build(
             settings.listen,
@@ -74,19 +96,27 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             ),
             events=EventServicer(events, KnownArms(configs, feed), clock),
             reports=ReportServicer(flags, Reports(aggregates), SeriesReader(aggregates), clock),
+            experiments=ExperimentServicer(
+                Experiments(experiments, ExperimentCommits(experiments, feed), feed, clock),
+                experiment_feed,
+                settings.heartbeat_seconds,
+            ),
             health=health,
             calls=calls,
         )
         await server.start()
         log.info("server_started", listen=settings.listen, environment=settings.environment)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(feed.run())
+            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed)
+            following = [tasks.create_task(each.run()) for each in feeds]
             await stop.wait()
             await health.close()
-            feed.close()
+            for each in feeds:
+                each.close()
             await stop_server(server, calls, settings.grace_seconds)
-            feed.end()
-            following.cancel()
+            for each, task in zip(feeds, following, strict=True):
+                each.end()
+                task.cancel()
         log.info("server_stopped")
 
 
@@ -101,6 +131,48 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker_started", environment=settings.environment, shards=settings.shards)
         await worker.run(stop)
         log.info("worker_stopped")
+
+
+async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
+    """Run experiments, whenever it is this controller's turn, until `stop` is set."""
+    name, environment = secrets.token_hex(8), settings.environment
+    secret = settings.webhook_secret
+    web = Web(secret.get_secret_value() if secret else None, SystemClock())
+    async with _store(settings) as client, web:
+        configs = ConfigFeed(RedisConfigStore(client, environment), _nobody)
+        store = RedisExperimentStore(client, environment)
+        experiments = ExperimentFeed(store)
+        feeds: tuple[Feed[Any], ...] = (configs, experiments)
+        clock = StoreClock(client)
+        gates = Gatekeeper(
+            environment,
+            RedisGateResults(client, environment),
+            web,
+            clock,
+            allowed=settings.evaluation_programs,
+        )
+        evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
+        looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
+        controller = Controller(
+            Lease(RedisLeadership(client, environment), name),
+            Schedule(experiments, looks, gates, clock, Journal()),
+            gates,
+            Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),
+            clock,
+            feeds,
+        )
+        log.info("controller_started", environment=environment, controller=name)
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.run()) for each in feeds]
+            await controller.run(stop)
+            for each, task in zip(feeds, following, strict=True):
+                each.end()
+                task.cancel()
+        log.info("controller_stopped")
+
+
+async def _nobody(connected: bool) -> None:
+    """Hear that the store came or went, and tell nobody."""
 
 
 async def examine(settings: Settings) -> Sequence[Finding]:

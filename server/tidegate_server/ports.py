@@ -25,6 +25,14 @@ class Clock(Protocol):
         ...
 
 
+class SharedClock(Clock, Protocol):
+    """Tells the store's time, which is one for all processes that have it."""
+
+    async def read(self) -> None:
+        """Ask the store; `now` goes on from there, and must not be called before."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Had:
     """What an environment has or ever had, of that which was asked for.
@@ -291,7 +299,8 @@ class ExperimentCommit:
 
     experiment: as it is afterwards; it must be stored at `experiment.version` - 1 (0: not at all).
     change: of its flag's split, in the same step; None: none. fence: of the controller; None for
-    what a person asked for. seen: by the look that led to it.
+    what a person asked for. seen: by the look that led to it. revision: of the configuration that
+    the step was decided by, which must be the present one; None: any.
     """
 
     experiment: Experiment
@@ -299,6 +308,7 @@ class ExperimentCommit:
     decisions: Sequence[Decision] = ()
     fence: Fence | None = None
     seen: Seen | None = None
+    revision: Revision | None = None
 
 
 class ExperimentStore(Protocol):
@@ -345,8 +355,11 @@ class ExperimentStore(Protocol):
         """Return up to `limit` decisions with numbers above `after`, in order."""
         ...
 
-    async def looks(self, key: ExperimentKey, after_ms: int) -> Sequence[Seen]:
-        """Return what looks after this time saw, by time: those that are kept."""
+    async def looks(self, key: ExperimentKey, after_ms: int, most: int) -> Sequence[Seen]:
+        """Return what looks after this time saw, by time: those that are kept.
+
+        Of more than `most` (>= 1) some are left out evenly, but never the last one.
+        """
         ...
 
     def changes(self) -> AsyncIterator[ExperimentKey | None]:

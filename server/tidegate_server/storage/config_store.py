@@ -168,7 +168,7 @@ class RedisConfigStore:
             self._client, _COMMIT, self._keys.commit, commit_arguments(change, new_token())
         )
         if not stored:
-            raise conflict(change, revision)
+            raise conflict(revision, change.revision - 1)
 
     async def changes(self, after: Revision) -> AsyncGenerator[Change | None, None]:
         """Yield each change above `after` once, in order, without end; None on every idle second.
@@ -197,10 +197,10 @@ def commit_arguments(change: Change, token: bytes) -> list[bytes | str | int]:
     return [change.revision, token, field, value, payload, KEPT_CHANGES, *_history(change)]
 
 
-def conflict(change: Change, revision: int) -> RevisionConflict:
+def conflict(revision: int, wanted: int) -> RevisionConflict:
     """Return the error of a change that met a store at another revision than it needs."""
     return RevisionConflict(
-        f"the configuration is at revision {revision}, not {change.revision - 1}: "
+        f"the configuration is at revision {revision}, not {wanted}: "
         "somebody changed it; read it again and repeat the change"
     )
 

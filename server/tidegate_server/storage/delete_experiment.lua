@@ -4,24 +4,25 @@
 -- these changes; the experiment's decisions, its looks, its gates.
 -- ARGV: experiment's key, its version, token of this commit, number of changes to keep.
 -- Returns {'done'}, or with nothing changed {'version', the stored one}: 0 if there is none.
-local key, token = ARGV[1], ARGV[3]
-local version = tonumber(redis.call('HGET', KEYS[2], key) or '0')
-if version == 0 or version ~= tonumber(ARGV[2]) then
-  return is_repeated(KEYS[6], token) and {'done'} or {'version', version}
+local experiments, versions, holders, outbox, count, changes = unpack(KEYS, 1, 6)
+local key, version, token, kept = unpack(ARGV)
+local stored = tonumber(redis.call('HGET', versions, key) or '0')
+if stored == 0 or stored ~= tonumber(version) then
+  return is_repeated(changes, token) and {'done'} or {'version', stored}
 end
-redis.call('HDEL', KEYS[1], key)
-redis.call('HDEL', KEYS[2], key)
-local holders = redis.call('HGETALL', KEYS[3])
-for at = 2, #holders, 2 do
-  if holders[at] == key then
-    redis.call('HDEL', KEYS[3], holders[at - 1])
+redis.call('HDEL', experiments, key)
+redis.call('HDEL', versions, key)
+local held = redis.call('HGETALL', holders)
+for at = 2, #held, 2 do
+  if held[at] == key then
+    redis.call('HDEL', holders, held[at - 1])
   end
 end
-for _, message in ipairs(redis.call('XRANGE', KEYS[4], '-', '+')) do
+for _, message in ipairs(redis.call('XRANGE', outbox, '-', '+')) do
   if message[2][2] == key then
-    redis.call('XDEL', KEYS[4], message[1])
+    redis.call('XDEL', outbox, message[1])
   end
 end
 redis.call('UNLINK', KEYS[7], KEYS[8], KEYS[9])
-tell(KEYS[5], KEYS[6], key, token, ARGV[4])
+tell(count, changes, key, token, kept)
 return {'done'}

@@ -105,6 +105,7 @@ class RedisExperimentStore:
             plan.flag,
             int(experiment.state.status in ACTIVE),
             experiment_to_message(experiment).SerializeToString(),
+            "" if commit.revision is None else commit.revision,
             KEPT_CHANGES,
             KEPT_LOOKS,
             *_look(commit.seen),
@@ -151,14 +152,19 @@ class RedisExperimentStore:
             for number, fields in entries
         ]
 
-    async def looks(self, key: ExperimentKey, after_ms: int) -> Sequence[Seen]:
+    async def looks(self, key: ExperimentKey, after_ms: int, most: int) -> Sequence[Seen]:
         """Return what looks after this time saw, by time: those that are kept.
+
+        Of more than `most` (>= 1) some are left out evenly, but never the last one.
 
         Raises:
             StoreUnavailable: the store can't be reached.
         """
         with store_errors(self._client):
             entries: Any = await self._client.xrange(self._keys.looks(key), min=str(after_ms + 1))
+        count = len(entries)
+        if count > most:
+            entries = [entries[(place + 1) * count // most - 1] for place in range(most)]
         return [
             look_from_message(experiment_pb2.Look.FromString(fields[b"l"])) for _, fields in entries
         ]
@@ -227,8 +233,9 @@ def _refusal(commit: ExperimentCommit, kind: bytes, *details: bytes | int) -> Ex
                 f"flag {plan.flag!r} is held by experiment {holder.decode()!r}, which is active: "
                 "abort it, or wait until it has ended"
             )
-        case b"revision", int(revision) if commit.change is not None:
-            return conflict(commit.change, revision)
+        case b"revision", int(revision):
+            wanted = commit.change.revision - 1 if commit.change else commit.revision or 0
+            return conflict(revision, wanted)
         case _:
             return FencedOff(
                 f"another controller has led since token {commit.fence} was given out: "

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
 from tidegate.model import PPM, Direction, Flag
@@ -31,7 +32,7 @@ LONGEST_WINDOW = timedelta(hours=24)
 
 def problems(plan: Plan) -> tuple[InvalidField, ...]:
     """Return everything that is wrong with a plan by itself, at most once for each field."""
-    found = (
+    found = [
         *_names(plan),
         *_goal(plan),
         *_guardrails(plan),
@@ -42,34 +43,42 @@ def problems(plan: Plan) -> tuple[InvalidField, ...]:
         *gate_checks.change_windows(plan),
         *gate_checks.notifications(plan),
         *_notes(plan),
-    )
+    ]
+    return each_once(found)
+
+
+def each_once(found: Sequence[InvalidField]) -> tuple[InvalidField, ...]:
+    """Return the first problem of each field."""
     return tuple({each.field: each for each in reversed(found)}.values())[::-1]
 
 
 def flag_problems(plan: Plan, flag: Flag) -> tuple[InvalidField, ...]:
     """Return what is wrong with a plan beside its flag."""
+    return (*_variants(plan, flag), *_directions(plan, flag))
+
+
+def _variants(plan: Plan, flag: Flag) -> Problems:
     keys = [variant.key for variant in flag.variants]
-    named = {"control": plan.control, "treatment": plan.treatment}
-    missing = (
-        InvalidField(field, f"variant {unknown(key, keys)}")
-        for field, key in named.items()
-        if key not in keys
-    )
-    return (*missing, *_directions(plan, flag))
+    for field, key in (("control", plan.control), ("treatment", plan.treatment)):
+        if key not in keys:
+            yield InvalidField(field, f"variant {unknown(key, keys)}")
 
 
 def _directions(plan: Plan, flag: Flag) -> Problems:
-    """Find what is compared though nobody has said which way it is better."""
-    compared = {f"guardrails[{i}].metric": each for i, each in enumerate(plan.guardrails)}
-    named = {field: each.metric for field, each in compared.items() if isinstance(each, Margin)}
+    """Check that it is known of every metric that is compared which way it is better."""
+    compared = {
+        f"guardrails[{index}].metric": each.metric.outcome
+        for index, each in enumerate(plan.guardrails)
+        if isinstance(each, Margin)
+    }
     if plan.goal is not None:
-        named = {"goal.metric": plan.goal.metric, **named}
-    for field, metric in named.items():
-        if direction_of(metric.outcome, flag.metrics) is Direction.UNKNOWN:
+        compared = {"goal.metric": plan.goal.metric.outcome} | compared
+    for field, outcome in compared.items():
+        if direction_of(outcome, flag.metrics) is Direction.UNKNOWN:
             yield InvalidField(
                 field,
-                f"nobody has said whether more or less of {metric.outcome!r} is better: "
-                f"say it in the metrics of flag {flag.key!r}",
+                f"it is not known which way {outcome!r} is better: "
+                f"declare it among the metrics of flag {flag.key!r}",
             )
 
 

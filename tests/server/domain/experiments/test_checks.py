@@ -128,6 +128,6 @@ def test_what_is_compared_must_have_a_direction() -> None:
     ]
     (problem,) = flag_problems(plan, replace(DRAFT, metrics=(lower,)))
     assert str(problem) == (
-        "goal.metric: nobody has said whether more or less of 'joy' is better: "
-        "say it in the metrics of flag 'chat-model'"
+        "goal.metric: it is not known which way 'joy' is better: "
+        "declare it among the metrics of flag 'chat-model'"
     )
