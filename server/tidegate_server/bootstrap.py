@@ -10,11 +10,13 @@ import structlog
 from redis.asyncio import Redis
 
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
+from tidegate_server.domain.replicas.replica import Policy
 from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.calls import CallsUnderWay, stop_server
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
+from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
@@ -27,6 +29,8 @@ from tidegate_server.services.feed import Feed
 from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.known_arms import KnownArms
+from tidegate_server.services.replica_feed import ReplicaFeed
+from tidegate_server.services.replicas import Replicas
 from tidegate_server.services.reports import Reports
 from tidegate_server.services.segments import Segments
 from tidegate_server.services.series import SeriesReader
@@ -45,6 +49,7 @@ from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.inspection import inspect_store
 from tidegate_server.storage.members import RedisMembers
 from tidegate_server.storage.rejected import RejectedBatches
+from tidegate_server.storage.replica_store import RedisReplicaStore
 from tidegate_server.worker.loop import Worker
 
 log = structlog.get_logger(__name__)
@@ -77,6 +82,8 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         aggregates = _aggregate_store(client, settings)
         experiments = RedisExperimentStore(client, settings.environment)
         experiment_feed = ExperimentFeed(experiments)
+        replicas = RedisReplicaStore(client, settings.environment)
+        replica_feed = ReplicaFeed(replicas, settings.replica_heartbeat_seconds)
         calls = CallsUnderWay()
         watchers = Watchers()
         server = build(
@@ -93,6 +100,9 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
                 experiment_feed,
                 settings.heartbeat_seconds,
             ),
+            replicas=ReplicaServicer(
+                Replicas(replicas, lambda: feed.snapshot), replica_feed, replica_policy(settings)
+            ),
             health=health,
             calls=calls,
         )
@@ -108,7 +118,7 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         ):
             await server.start()
             log.info("server_started", listen=settings.listen, environment=settings.environment)
-            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed)
+            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed, replica_feed)
             following = [tasks.create_task(each.run()) for each in feeds]
             await stop.wait()
             await health.close()
@@ -174,6 +184,15 @@ async def with_rejected(settings: Settings, work: Callable[[RejectedBatches], Aw
     """
     async with _store(settings) as client:
         return await work(RejectedBatches(client, settings.environment, settings.shards))
+
+
+def replica_policy(settings: Settings) -> Policy:
+    """Return how patient the settings are with replicas."""
+    return Policy(
+        heartbeat=timedelta(seconds=settings.replica_heartbeat_seconds),
+        drain=timedelta(seconds=settings.replica_drain_seconds),
+        load=timedelta(seconds=settings.replica_load_seconds),
+    )
 
 
 def _aggregate_store(client: Redis, settings: Settings) -> RedisAggregateStore:

@@ -181,6 +181,30 @@ class Settings(BaseSettings):
         le=1_000,
         description="number of flags whose figures are among a server's metrics: 0 to 1,000",
     )
+    replica_heartbeat_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        allow_inf_nan=False,
+        description="pause between two heartbeats of a replica (model server), three of which it "
+        "may miss: 0.1 to 600 seconds",
+    )
+    replica_drain_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="time that a replica is given to finish its requests before its variant "
+        "changes: 0 to 86,400 seconds",
+    )
+    replica_load_seconds: float = Field(
+        600.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="time within which a replica must serve the variant that it was told to load: "
+        "1 to 86,400 seconds",
+    )
     log_format: LogFormat = Field(
         LogFormat.CONSOLE, description="format of log lines: console or json"
     )
