@@ -3,7 +3,7 @@
 Every method may raise `StoreUnavailable`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from tidegate_server.analysis.windows import Resolution, Windows
 from tidegate_server.domain.events import Arm, BatchId, Offset, Reader, Shard, WorkerId
 from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Decision, Experiment, Seen
+from tidegate_server.domain.replicas.replica import Fleet, Replica, ReplicaId, Report
 
 
 class Clock(Protocol):
@@ -428,4 +429,51 @@ class Outbox(Protocol):
 
     async def done(self, message: Message) -> None:
         """Forget a message: it was delivered, or given up."""
+        ...
+
+
+class ReplicaStore(Protocol):
+    """Replicas of one environment. A replica's times are the store's."""
+
+    async def load(self) -> Fleet:
+        """Return all replicas, as of one moment."""
+        ...
+
+    async def register(self, replica: Replica) -> Replica:
+        """Add a replica, or replace what it says; its order, failures and drain are kept."""
+        ...
+
+    async def heartbeat(self, replica: ReplicaId, report: Report) -> Replica:
+        """Note that a replica lives, and what it says.
+
+        Raises:
+            NotFound: there is none by this name.
+        """
+        ...
+
+    async def drain(self, replica: ReplicaId, *, undo: bool = False) -> Replica:
+        """Take a replica out of traffic, for a person; or put it back, and forget its failures.
+
+        Raises:
+            NotFound: there is none by this name.
+        """
+        ...
+
+    async def deregister(self, replica: ReplicaId) -> None:
+        """Forget a replica, if it is there."""
+        ...
+
+    async def order(self, replicas: Sequence[Replica], fence: Fence) -> None:
+        """Store the orders and failures of these replicas; those that are gone are left out.
+
+        Raises:
+            FencedOff: another controller leads; nothing was changed.
+        """
+        ...
+
+    def follow(self, seconds: float) -> AsyncGenerator[Fleet | None, None]:
+        """Yield all replicas as they are, anew when one changes, and after `seconds` at the latest.
+
+        Many changes may make one. None on every idle second.
+        """
         ...

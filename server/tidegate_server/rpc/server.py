@@ -19,6 +19,8 @@ from tidegate_server.rpc.errors import StatusInterceptor
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
+from tidegate_server.rpc.replicas import SERVICE as REPLICA_SERVICE
+from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 
@@ -28,6 +30,7 @@ STORE_SERVICES = (
     "tidegate.v1.ReportService",
     "tidegate.v1.SegmentService",
     "tidegate.v1.ExperimentService",
+    REPLICA_SERVICE,
 )
 """Services that can do nothing without the store."""
 
@@ -78,6 +81,7 @@ def build(
     events: EventServicer,
     reports: ReportServicer,
     experiments: ExperimentServicer,
+    replicas: ReplicaServicer,
     health: Health,
     calls: CallsUnderWay,
 ) -> grpc.aio.Server:
@@ -92,6 +96,7 @@ def build(
     events.add_to(server)
     report_service_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
     experiment_service_pb2_grpc.add_ExperimentServiceServicer_to_server(experiments, server)
+    replicas.add_to(server)
     assignments.add_to(server)
     health.add_to(server)
     names = (assignment.SERVICE, *STORE_SERVICES, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -110,6 +110,23 @@ class ExperimentKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaKeys:
+    """Keys of one environment's replicas: in the slot of its configuration and its leader."""
+
+    environment: str
+
+    @property
+    def replicas(self) -> str:
+        """All that is known of replicas, laid out by `replica_fields.lua`: a hash."""
+        return f"{_config_tag(self.environment)}:replicas"
+
+    @property
+    def changes(self) -> str:
+        """News of replicas, for those who wait: a stream of empty entries."""
+        return f"{_config_tag(self.environment)}:replica-changes"
+
+
+@dataclass(frozen=True, slots=True)
 class ShardKeys:
     """Keys of one event shard of an environment."""
 

@@ -5,13 +5,15 @@ from tidegate.model import FlagKey
 from tidegate_server.analysis.windows import Resolution
 from tidegate_server.domain.events import Shard
 from tidegate_server.domain.experiments.plan import ExperimentKey
-from tidegate_server.storage.keys import ConfigKeys, ExperimentKeys, ShardKeys
+from tidegate_server.storage.keys import ConfigKeys, ExperimentKeys, ReplicaKeys, ShardKeys
 
 
 def test_all_configuration_of_an_environment_is_in_one_slot() -> None:
     keys = ConfigKeys("prod")
+    replicas = ReplicaKeys("prod")
     every = [*keys.commit, keys.workers, *every_key_of_experiments(ExperimentKeys("prod"))]
-    assert len(set(every)) == 18
+    every += [replicas.replicas, replicas.changes]
+    assert len(set(every)) == 20
     assert len({key_slot(key.encode()) for key in every}) == 1
 
 
