@@ -123,11 +123,9 @@ class ConfigStream(Following[assignment_service_pb2.WatchFlagsResponse]):
             self._state = state
             self.states.tell(state)
 
-    def _lost(self) -> bool:
-        was_ready = self._state is State.READY
-        if was_ready:
+    def _lost(self) -> None:
+        if self._state is State.READY:
             self._become(State.STALE)
-        return was_ready
 
     def _stopped(self) -> None:
         self._state = State.CLOSED

@@ -83,6 +83,7 @@ class Following(ABC, Generic[Response]):
         self._limited_log = LogLimit(log)
         self._stopping = threading.Event()
         self._outage_logged = False
+        self._brought = False  # the present stream has brought a message
         self._call = None
         self._waiting_since: float | None = None  # None while a message is being read
         self._heartbeat_seconds = FIRST_HEARTBEAT_SECONDS
@@ -101,8 +102,8 @@ class Following(ABC, Generic[Response]):
         """
 
     @abstractmethod
-    def _lost(self) -> bool:
-        """Note that the stream ended; return whether it had brought something."""
+    def _lost(self) -> None:
+        """Note that the stream ended."""
 
     @abstractmethod
     def _stopped(self) -> None:
@@ -149,11 +150,12 @@ class Following(ABC, Generic[Response]):
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            began = self._clock()
+            began, self._brought = self._clock(), False
             self._follow_once()
             if self._stopping.is_set():
                 break
-            if self._lost() and self._clock() - began >= STEADY_SECONDS:
+            self._lost()
+            if self._brought and self._clock() - began >= STEADY_SECONDS:
                 failures = 0
             failures += 1
             self._stopping.wait(self._backoff.pause(failures))
@@ -185,7 +187,7 @@ class Following(ABC, Generic[Response]):
             self._waiting_since = self._clock()
             for response in call:
                 self._waiting_since = None
-                self.heard_at = self._clock()
+                self._brought, self.heard_at = True, self._clock()
                 self._take(response)
                 self._waiting_since = self._clock()
         finally:
