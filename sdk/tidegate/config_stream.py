@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import grpc
 
@@ -133,10 +134,10 @@ class ConfigStream(Following[assignment_service_pb2.WatchFlagsResponse]):
         self.states.tell(State.CLOSED)
 
     def _open(
-        self, channel: grpc.Channel, *, wait_for_ready: bool
+        self, channel: grpc.Channel, **how: Any
     ) -> Call[assignment_service_pb2.WatchFlagsResponse]:
         stub = assignment_service_pb2_grpc.AssignmentServiceStub(channel)
-        return stub.WatchFlags(self._request, wait_for_ready=wait_for_ready)
+        return stub.WatchFlags(self._request, **how)
 
     def _take(self, response: assignment_service_pb2.WatchFlagsResponse) -> None:
         match response.WhichOneof("update"):

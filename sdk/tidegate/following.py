@@ -5,16 +5,17 @@ a jittered pause that doubles.
 """
 
 import logging
+import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
 from tidegate.backoff import Backoff
-from tidegate.channel import NoChannel, leave_to_parent
+from tidegate.channel import REQUEST_ID, NoChannel, leave_to_parent
 from tidegate.errors import WireError
 from tidegate.log_limit import LogLimit
 
@@ -90,8 +91,8 @@ class Following(ABC, Generic[Response]):
         self._thread = threading.Thread(target=self._run, name=self._thread_name, daemon=True)
 
     @abstractmethod
-    def _open(self, channel: grpc.Channel, *, wait_for_ready: bool) -> Call[Response]:
-        """Open the stream."""
+    def _open(self, channel: grpc.Channel, **how: Any) -> Call[Response]:
+        """Open the stream; `how` goes to the call."""
 
     @abstractmethod
     def _take(self, response: Response) -> None:
@@ -180,7 +181,11 @@ class Following(ABC, Generic[Response]):
     def _follow(self) -> None:
         # A gRPC that was imported before this package connects only while a call waits: without
         # one, it notices a server that came back after ten seconds and more.
-        call = self._call = self._open(self._channel(), wait_for_ready=self._outage_logged)
+        call = self._call = self._open(
+            self._channel(),
+            wait_for_ready=self._outage_logged,
+            metadata=((REQUEST_ID, secrets.token_hex(16)),),
+        )
         if self._stopping.is_set():  # close() may have come before it could see the call
             call.cancel()
         try:

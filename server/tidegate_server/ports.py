@@ -26,6 +26,14 @@ class Clock(Protocol):
         ...
 
 
+class SharedClock(Clock, Protocol):
+    """Tells the store's time, which is one for all processes that have it."""
+
+    async def read(self) -> None:
+        """Ask the store; `now` goes on from there, and must not be called before."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Had:
     """What an environment has or ever had, of that which was asked for.
@@ -235,16 +243,22 @@ class AggregateStore(Protocol):
         """
         ...
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
-        """Return all arms of a flag, merged over the shards."""
+    async def read(self, flag: FlagKey, *, first_phase: int = 0) -> Mapping[Arm, ArmAggregate]:
+        """Return a flag's arms, merged over the shards. first_phase: none of earlier ones."""
         ...
 
     async def read_windows(
-        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+        self,
+        flag: FlagKey,
+        resolution: Resolution,
+        start_ms: int,
+        end_ms: int,
+        *,
+        first_phase: int = 0,
     ) -> Mapping[Arm, Windows]:
         """Return the windows of a flag's arms that begin in [start_ms, end_ms), over all shards.
 
-        Arms without such windows are left out.
+        Arms without such windows are left out, and those of phases before `first_phase`.
         """
         ...
 

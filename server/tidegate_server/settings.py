@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tidegate_server.errors import ConfigurationError
 
 PREFIX = "TIDEGATE_"
+_SECRET = frozenset({"redis_url", "webhook_secret"})
+OFF = "off"
+METRICS_PATH = "/metrics"
 _URL_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -74,6 +77,10 @@ def _check_address(address: str) -> str:
     return address
 
 
+def _check_metrics_listen(address: str) -> str:
+    return address if address == OFF else _check_address(address)
+
+
 def _check_environment(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9._-]{1,100}", name):
         raise ValueError("has characters other than a-z, 0-9, '-', '_' and '.', or is too long")
@@ -85,6 +92,12 @@ def _check_url(url: str) -> str:
     if parts.scheme not in _URL_SCHEMES or not (parts.netloc or parts.path):
         raise ValueError("is not the URL of a Redis or Valkey server")
     return url
+
+
+def _check_programs(programs: str) -> str:
+    if programs and not all(each.strip() for each in programs.split(",")):
+        raise ValueError("names an empty program")
+    return programs
 
 
 class Settings(BaseSettings):
@@ -164,6 +177,28 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="secret by which the controller signs what it posts to hooks and "
+        "notifications: at least 16 characters",
+    )
+    evaluation_commands: Annotated[str, AfterValidator(_check_programs)] = Field(
+        "",
+        description="list of programs that the controller may run as evaluations, as plans name "
+        "them, separated by commas",
+    )
+    metrics_listen: Annotated[str, AfterValidator(_check_metrics_listen)] | None = Field(
+        None,
+        description="host:port of the role's /metrics, or off; of `tidegate up` the first role's, "
+        "and the others take the ports that follow",
+    )
+    metrics_flags: int = Field(
+        50,
+        ge=0,
+        le=1_000,
+        description="number of flags whose figures are among a server's metrics: 0 to 1,000",
+    )
     replica_heartbeat_seconds: float = Field(
         5.0,
         ge=0.1,
@@ -218,12 +253,28 @@ class Settings(BaseSettings):
             )
         return settings
 
+    @property
+    def evaluation_programs(self) -> frozenset[str]:
+        """The programs that evaluations may run."""
+        return frozenset(each.strip() for each in self.evaluation_commands.split(",")) - {""}
+
+    @property
+    def metrics_address(self) -> str | None:
+        """The address of this role's metrics; None where they are off."""
+        return None if self.metrics_listen == OFF else self.metrics_listen
+
     def to_environment(self) -> dict[str, str]:
         """Return the variables that give another process the same settings."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {
-            PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
+            PREFIX + name.upper(): _plain(value)
+            for name, value in values.items()
+            if value is not None
         }
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -236,7 +287,7 @@ def _explain(detail: ErrorDetails, options: Mapping[str, Any]) -> str:
     field = Settings.model_fields[name]
     variable = PREFIX + name.upper()
     source = f"--{name.replace('_', '-')} ({variable})" if name in options else variable
-    value = "(not shown)" if name == "redis_url" else repr(str(detail["input"]))
+    value = "(not shown)" if name in _SECRET else repr(str(detail["input"]))
     cause = detail.get("ctx", {}).get("error")
     problem = str(cause) if cause else "is not valid"
     default = "" if field.default is None else f" (default {field.default})"

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 
@@ -58,11 +59,11 @@ class ReplicaStream(Following[replica_service_pb2.WatchReplicasResponse]):
         self.known.after_fork()
 
     def _open(
-        self, channel: grpc.Channel, *, wait_for_ready: bool
+        self, channel: grpc.Channel, **how: Any
     ) -> Call[replica_service_pb2.WatchReplicasResponse]:
         stub = replica_service_pb2_grpc.ReplicaServiceStub(channel)
         request = replica_service_pb2.WatchReplicasRequest(flag_key=self.flag)
-        return stub.WatchReplicas(request, wait_for_ready=wait_for_ready)
+        return stub.WatchReplicas(request, **how)
 
     def _take(self, response: replica_service_pb2.WatchReplicasResponse) -> None:
         self._heartbeat_seconds = max(0.1, response.interval_ms / 1_000)

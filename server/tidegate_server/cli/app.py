@@ -22,10 +22,11 @@ from tidegate_server.cli.options import DEFAULT_SERVER, Common
 from tidegate_server.cli.plan import plan
 from tidegate_server.cli.rejected import rejected_app
 from tidegate_server.cli.report import report
-from tidegate_server.cli.roles import server, worker
+from tidegate_server.cli.roles import controller, server, worker
 from tidegate_server.cli.segments import segment_app
 from tidegate_server.cli.up import up
 from tidegate_server.errors import TidegateServerError
+from tidegate_server.redaction import without_secrets
 
 FAILURE, INTERRUPTED = 1, 130
 """Exit codes; a wrong command line is 2, by Typer."""
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(server)
 app.command()(worker)
+app.command()(controller)
 app.command()(health)
 app.command()(doctor)
 app.command()(report)
@@ -88,8 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge: every error becomes a message
         if "--debug" in arguments or os.environ.get("TIDEGATE_DEBUG"):
-            traceback.print_exception(error)
-        sys.stderr.write(_message(error))
+            sys.stderr.write(without_secrets("".join(traceback.format_exception(error))))
+        sys.stderr.write(without_secrets(_message(error)))
         return FAILURE
     return 0
 

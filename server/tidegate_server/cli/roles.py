@@ -1,4 +1,4 @@
-"""`tidegate server` and `tidegate worker`: one role in this process."""
+"""`tidegate server`, `worker` and `controller`: one role in this process."""
 
 import asyncio
 import gc
@@ -38,6 +38,13 @@ def worker(data_dir: DataDirOption = None, environment: EnvironmentOption = None
     from tidegate_server.bootstrap import run_worker
 
     _run(run_worker, Settings.load(data_dir=data_dir, environment=environment))
+
+
+def controller(data_dir: DataDirOption = None, environment: EnvironmentOption = None) -> None:
+    """Run one controller, which runs experiments while it leads, until SIGTERM."""
+    from tidegate_server.bootstrap import run_controller
+
+    _run(run_controller, Settings.load(data_dir=data_dir, environment=environment))
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -74,15 +74,7 @@ class Comparison:
     @property
     def detectable(self) -> float | NotEstimable:
         """The relative difference that one look would have found, at 5 % with 80 % chance, > 0."""
-        if isinstance(self.estimate, NotEstimable):
-            return self.estimate
-        ratio = self.estimate.log_ratio
-        if isinstance(ratio, NotEstimable):
-            return ratio
-        try:
-            return math.expm1(ratio.detectable())
-        except OverflowError:
-            return NotEstimable(Cause.OVERFLOW)
+        return detectable_of(self.estimate)
 
     @property
     def chance_to_win(self) -> float | NotEstimable:
@@ -118,6 +110,34 @@ def at_least(units: float | NotEstimable) -> float:
     return MOST_COUNTED if isinstance(units, NotEstimable) else units
 
 
+def units_of_pairs(control: Phases, treated: Phases) -> dict[Phase, UnitsOfPair]:
+    """Return the units of both arms in each phase that both have."""
+    return {
+        phase: (units_of(control[phase]), units_of(treated[phase]))
+        for phase in control.keys() & treated.keys()
+    }
+
+
+def figures_of(
+    pairs: Mapping[Phase, Pair], units: Mapping[Phase, UnitsOfPair]
+) -> list[PhaseFigures]:
+    """Return what always-valid comparisons start from."""
+    return [PhaseFigures(*pair, *map(at_least, units[phase])) for phase, pair in pairs.items()]
+
+
+def detectable_of(estimate: Estimate | NotEstimable) -> float | NotEstimable:
+    """Return the relative difference that one look would have found, at 5 % with 80 % chance."""
+    if isinstance(estimate, NotEstimable):
+        return estimate
+    ratio = estimate.log_ratio
+    if isinstance(ratio, NotEstimable):
+        return ratio
+    try:
+        return math.expm1(ratio.detectable())
+    except OverflowError:
+        return NotEstimable(Cause.OVERFLOW)
+
+
 def comparisons(
     treatment: VariantKey, control: Phases, treated: Phases, metrics: Iterable[Metric]
 ) -> Iterator[Comparison]:
@@ -126,13 +146,10 @@ def comparisons(
     control, treated: the two variants' aggregates. metrics: the flag's.
     """
     declared = tuple(metrics)
-    units = {
-        phase: (units_of(control[phase]), units_of(treated[phase]))
-        for phase in control.keys() & treated.keys()
-    }
+    units = units_of_pairs(control, treated)
     for name in sorted({*_outcomes(control), *_outcomes(treated)}):
         direction = direction_of(name, declared)
-        for statistic, pairs in _pairs(name, control, treated).items():
+        for statistic, pairs in pairs_of(name, control, treated).items():
             if isinstance(pairs, NotEstimable):
                 yield Comparison(
                     treatment=treatment,
@@ -148,9 +165,7 @@ def comparisons(
                 )
                 continue
             estimate, effect = _compare(statistic, pairs, units)
-            figures = [
-                PhaseFigures(*pair, *map(at_least, units[phase])) for phase, pair in pairs.items()
-            ]
+            figures = figures_of(pairs, units)
             yield Comparison(
                 treatment,
                 name,
@@ -181,23 +196,23 @@ def _outcomes(phases: Phases) -> set[str]:
     return {name for arm in phases.values() for name in arm.outcomes}
 
 
-def _pairs(
-    name: str, control: Phases, treated: Phases
+def pairs_of(
+    name: str, control: Phases, treated: Phases, quantiles: Sequence[Statistic] | None = None
 ) -> dict[Statistic, dict[Phase, Pair] | NotEstimable]:
     """Return, by statistic, the figures of the phases in which both arms have them, or the cause.
 
-    Quantiles are compared only of outcomes with more than two different values.
+    quantiles: beside the mean; None: all, but for outcomes with at most two different values.
     """
     seen = [_aggregates(name, arms) for arms in (control, treated)]
-    binary = _is_binary(each.histogram for arm in seen for each in arm.values())
-    statistics = (Statistic.MEAN,) if binary else tuple(Statistic)
+    if quantiles is None:
+        binary = _is_binary(each.histogram for arm in seen for each in arm.values())
+        quantiles = () if binary else tuple(QUANTILES)
+    statistics = (Statistic.MEAN, *quantiles)
     for arm, subject in zip(seen, ("control", "treatment"), strict=True):
         if not arm:
             return dict.fromkeys(statistics, NotEstimable(Cause.NO_EVENTS, subject))
     common = sorted(seen[0].keys() & seen[1].keys())
-    tried = {
-        phase: _phase_pairs(seen[0][phase], seen[1][phase], statistics[1:]) for phase in common
-    }
+    tried = {phase: _phase_pairs(seen[0][phase], seen[1][phase], quantiles) for phase in common}
     return {
         statistic: _estimable({phase: found[statistic] for phase, found in tried.items()})
         for statistic in statistics

@@ -22,6 +22,11 @@ class ConfigFeed(Feed[Change]):
         self._compiled = CompiledSnapshot(Snapshot(Revision(0)))
 
     @property
+    def connected(self) -> bool:
+        """Whether the store answered the last time."""
+        return self._connected
+
+    @property
     def compiled(self) -> CompiledSnapshot:
         """The snapshot in the form that evaluates units."""
         return self._compiled

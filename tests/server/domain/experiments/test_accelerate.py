@@ -22,7 +22,7 @@ def test_all_clocks_are_faster_and_nothing_else_changes() -> None:
     assert faster.watch == HOUR / 60
     assert faster.deadline == timedelta(days=7) / 60
     assert faster.interval == SECONDS
-    assert faster.quality.silence == 5 * SECONDS
+    assert faster.quality.silence == 10 * SECONDS
     assert faster.ceilings[0].window == 10 * SECONDS
     assert faster.goal == PLAN.goal
     assert faster.margins == PLAN.margins
