@@ -24,7 +24,7 @@ class FakeServer:
     do, in order: a status to end with, "store and fail" to store and then fail, an Event to wait
     for, or a number of events to refuse; without an entry a batch is stored. `retry_after_ms` goes
     with each status. `request_ids`: of all calls, of either kind.
-    With `forgets` no batch is kept.
+    With `forgets` no batch is kept. `more`: handlers of other services.
     """
 
     def __init__(self) -> None:
@@ -36,6 +36,7 @@ class FakeServer:
         self.stored: dict[bytes, Batch] = {}
         self.streams = 0
         self.client_names: list[str] = []
+        self.more: list[grpc.GenericRpcHandler] = []
         self.request_ids: list[str] = []
         self._script: queue.Queue[Response | None] = queue.Queue()
         self._scripts: list[queue.Queue[Response | None]] = []
@@ -52,6 +53,7 @@ class FakeServer:
         self._server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers(
             (
+                *self.more,
                 grpc.method_handlers_generic_handler(
                     "tidegate.v1.AssignmentService",
                     {
