@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 from tidegate.changes import FlagsChanged, changed_flags
 from tidegate.client import Client, Stats, log
 from tidegate.config_stream import State
+from tidegate.delivery import Around
 from tidegate.errors import ConfigurationError, WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_batch import Event
@@ -206,6 +207,9 @@ class TestClient(Client):
     def close(self, timeout: float = 5.0) -> None:
         """Be CLOSED; what was tracked can be read on."""
         self.become(State.CLOSED)
+
+    def _around_sending(self, around: Around | None) -> None:
+        """Leave it: nothing is sent."""
 
     def _keep(self, event: Event) -> bool:
         self._events.append(event)

@@ -19,6 +19,7 @@ from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.flags import FlagServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
+from tidegate_server.signals.tracing import Tracing
 
 STORE_SERVICES = (
     "tidegate.v1.FlagService",
@@ -76,13 +77,14 @@ def build(
     reports: ReportServicer,
     health: Health,
     calls: CallsUnderWay,
+    tracing: Tracing | None = None,
 ) -> grpc.aio.Server:
     """Return a server that is bound to `listen` ("host:port") but not started.
 
     Raises:
         ConfigurationError: the address can't be bound.
     """
-    server = grpc.aio.server(interceptors=[StatusInterceptor(calls)], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[StatusInterceptor(calls, tracing)], options=OPTIONS)
     flag_service_pb2_grpc.add_FlagServiceServicer_to_server(flags, server)
     segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(segments, server)
     events.add_to(server)
