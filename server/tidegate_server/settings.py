@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,6 +19,7 @@ from tidegate_server.errors import ConfigurationError
 
 PREFIX = "TIDEGATE_"
 _URL_SCHEMES = ("redis", "rediss", "unix")
+_SECRET = ("redis_url", "dashboard_token", "dashboard_operator_token")
 
 
 class LogFormat(StrEnum):
@@ -78,6 +79,46 @@ def _check_environment(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9._-]{1,100}", name):
         raise ValueError("has characters other than a-z, 0-9, '-', '_' and '.', or is too long")
     return name
+
+
+LEAST_TOKEN = 16
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if len(text) < LEAST_TOKEN or not _TOKEN.fullmatch(text):
+        raise ValueError("is too short, or has other characters")
+    return token
+
+
+def _check_hosts(hosts: str) -> str:
+    for host in hosts.split(","):
+        if not re.fullmatch(r"[a-z0-9.-]{1,253}", host.strip().lower()):
+            raise ValueError(f"has {host.strip()!r}, which is no host name")
+    return hosts
+
+
+def parse_servers(text: str) -> dict[str, str]:
+    """Read `name=host:port,name=host:port …` as addresses by environment.
+
+    Raises:
+        ValueError: the text says something else; the message says where.
+    """
+    servers: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, address = part.strip().partition("=")
+        _check_environment(name)
+        parse_address(address)
+        if name in servers:
+            raise ValueError(f"names {name!r} twice")
+        servers[name] = address
+    return servers
+
+
+def _check_servers(text: str) -> str:
+    parse_servers(text)
+    return text
 
 
 def _check_url(url: str) -> str:
@@ -164,6 +205,30 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
+    dashboard_listen: Annotated[str, AfterValidator(_check_address)] = Field(
+        "127.0.0.1:7071",
+        description="host:port of the dashboard, such as 127.0.0.1:7071; port 0 takes any free one",
+    )
+    dashboard_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        None,
+        description="token that opens the dashboard for looking: at least 16 of a-z, A-Z, 0-9, "
+        "'.', '_', '~' and '-'",
+    )
+    dashboard_operator_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        None,
+        description="token that opens the dashboard for changes too: at least 16 of a-z, A-Z, "
+        "0-9, '.', '_', '~' and '-'",
+    )
+    dashboard_hosts: Annotated[str, AfterValidator(_check_hosts)] | None = Field(
+        None,
+        description="names under which browsers may reach the dashboard, besides addresses and "
+        "localhost, without ports: tidegate.example.com,dash",
+    )
+    dashboard_servers: Annotated[str, AfterValidator(_check_servers)] | None = Field(
+        None,
+        description="environments that the dashboard shows, and their servers: "
+        "prod=tidegate:7070,staging=tidegate-staging:7070",
+    )
     log_format: LogFormat = Field(
         LogFormat.CONSOLE, description="format of log lines: console or json"
     )
@@ -198,8 +263,14 @@ class Settings(BaseSettings):
         """Return the variables that give another process the same settings."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {
-            PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
+            PREFIX + name.upper(): _text(value)
+            for name, value in values.items()
+            if value is not None
         }
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -212,7 +283,7 @@ def _explain(detail: ErrorDetails, options: Mapping[str, Any]) -> str:
     field = Settings.model_fields[name]
     variable = PREFIX + name.upper()
     source = f"--{name.replace('_', '-')} ({variable})" if name in options else variable
-    value = "(not shown)" if name == "redis_url" else repr(str(detail["input"]))
+    value = "(not shown)" if name in _SECRET else repr(str(detail["input"]))
     cause = detail.get("ctx", {}).get("error")
     problem = str(cause) if cause else "is not valid"
     default = "" if field.default is None else f" (default {field.default})"
