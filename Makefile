@@ -11,9 +11,9 @@ demo: $(READY) ## Roll out a real model version, from 5 % to 50 %, and print the
 	$(BIN)/tidegate demo $(ARGS)
 
 test: lint ## All checks but the slow ones: lint, types, contracts, tests, packages
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-test-all: lint ## Everything, the slow tests too
+test-all: lint ## Everything, the slow tests too; with coverage, which doubles the time
 	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 lint: $(READY) ## Style, types, import contracts and protos

@@ -16,7 +16,9 @@ SECTIONS = {
     "fold": "folding",
     "intake": "intake",
     "analysis": "analysing",
+    "analysis-peers": "analysing_beside_peers",
     "pipeline": "pipeline",
+    "rollback": "rolling_back",
 }
 """Name and module of each section; imported when it is run, for each needs other packages."""
 

@@ -1,8 +1,9 @@
-"""Two versions of a model that reads handwritten digits, trained on scikit-learn's own images.
+"""Three versions of a model that reads handwritten digits, trained on scikit-learn's own images.
 
 The first version is small: logistic regression on a thumbnail of 4 by 4 pixels. The second is a
 support vector machine on all 8 by 8 pixels, trained on shifted copies as well: it reads better and
-takes longer.
+takes longer. The third is the second with a mistake in how it is served: its pixels are divided by
+their largest value once more, so that it sees images almost black, and guesses.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ Digits = NDArray[np.int64]
 
 SIDE = 8
 """Height and width of an image in pixels; a pixel is in [0, 1]."""
+
+LARGEST_PIXEL = 16
+"""Of the images as they are delivered."""
 
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
@@ -53,14 +57,23 @@ def load_images(seed: int) -> tuple[DigitImages, DigitImages]:
     """Return two halves of the data set: one to train on, one that the models never see before."""
     bunch = load_digits()
     train, held_out, train_digits, held_out_digits = train_test_split(
-        bunch.data / 16, bunch.target, test_size=0.5, random_state=seed, stratify=bunch.target
+        bunch.data / LARGEST_PIXEL,
+        bunch.target,
+        test_size=0.5,
+        random_state=seed,
+        stratify=bunch.target,
     )
     return DigitImages(train, train_digits), DigitImages(held_out, held_out_digits)
 
 
 def train_models(data: DigitImages) -> Mapping[str, Model]:
     """Return the versions by the name that the flag's variants give them as `model`."""
-    return {"logistic-regression": Thumbnail(data), "support-vector-machine": FullImage(data)}
+    full = FullImage(data)
+    return {
+        "logistic-regression": Thumbnail(data),
+        "support-vector-machine": full,
+        "support-vector-machine-served-wrongly": ScaledTwice(full),
+    }
 
 
 class Thumbnail:
@@ -85,6 +98,17 @@ class FullImage:
     def read(self, image: Images) -> int:
         """Return the digit; see `Model`."""
         return int(self._classifier.predict(_checked(image))[0])
+
+
+class ScaledTwice:
+    """A good model behind a server that prepares images a second time."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def read(self, image: Images) -> int:
+        """Return the digit; see `Model`."""
+        return self._model.read(image / LARGEST_PIXEL)
 
 
 def _checked(image: Images) -> Images:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .models import DigitImages, Images
 
-USERS = 4_000
+USERS = 20_000
 CORRUPTED_SHARE = 0.01
 """Share of images that arrive damaged."""
 

@@ -24,6 +24,9 @@ OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+REQUEST_ID = "x-request-id"
+"""Metadata of each call: its id, which the server's log lines about it have."""
+
 _inherited: list[object] = []
 """What a child process has from its parent's gRPC: it must be neither used nor freed."""
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import grpc
 
-from tidegate.channel import NoChannel
+from tidegate.channel import REQUEST_ID, NoChannel
 from tidegate.event_batch import Batch, varint
 from tidegate.log_limit import LogLimit
 from tidegate.v1 import event_service_pb2
@@ -87,42 +87,45 @@ class Delivery:
                     request_serializer=request_of,
                     response_deserializer=event_service_pb2.ReportEventsResponse.FromString,
                 )
-            response = self._report(batch.payload, timeout=seconds)
+            metadata = ((REQUEST_ID, batch.request_id),)
+            response = self._report(batch.payload, timeout=seconds, metadata=metadata)
         except grpc.RpcError as error:
-            return self._failed(error, batch.size, attempts)
+            return self._failed(error, batch, attempts)
         except NoChannel:
             return Answer(Fate.LATER)
         except ValueError:  # what gRPC raises for a channel that was closed meanwhile
             self._report = None
             return Answer(Fate.LATER)
-        return self._stored(response, batch.size)
+        return self._stored(response, batch)
 
     def after_fork(self) -> None:
         """Forget the parent's channel."""
         self._report = None
         self._limited_log = LogLimit(log)
 
-    def _stored(self, response: event_service_pb2.ReportEventsResponse, size: int) -> Answer:
+    def _stored(self, response: event_service_pb2.ReportEventsResponse, batch: Batch) -> Answer:
         """Note what the server has not taken of a batch that is stored."""
-        refused = max(0, min(response.refused_count, size))
+        refused = max(0, min(response.refused_count, batch.size))
         if refused:
             self._limited_log.warning(
                 "events refused",
-                "%d of %d events of a batch were refused for good: %s",
+                "%d of %d events of batch %s were refused for good: %s",
                 refused,
-                size,
+                batch.size,
+                batch.request_id,
                 next((each.reason for each in response.refused_events), "the server says no more"),
             )
         if response.left_out:
             self._limited_log.warning(
                 "left out",
-                "the server left out %d entries of a batch, but stored its events: %s",
+                "the server left out %d entries of batch %s, but stored its events: %s",
                 len(response.left_out),
+                batch.request_id,
                 response.left_out[0],
             )
         return Answer(Fate.STORED, refused=refused)
 
-    def _failed(self, error: grpc.RpcError, size: int, attempts: int) -> Answer:
+    def _failed(self, error: grpc.RpcError, batch: Batch, attempts: int) -> Answer:
         status, details = grpc.StatusCode.UNKNOWN, str(error)
         if isinstance(error, grpc.Call):
             status, details = error.code(), error.details()
@@ -130,15 +133,17 @@ class Delivery:
             if attempts >= ATTEMPTS_BEFORE_WARNING:
                 self._limited_log.warning(
                     "retry",
-                    "events cannot be delivered at present, and wait: %s: %s",
+                    "events cannot be delivered at present, and wait: batch %s: %s: %s",
+                    batch.request_id,
                     status.name,
                     details,
                 )
             return Answer(Fate.LATER, _retry_after(error))
         self._limited_log.warning(
             status.name,
-            "a batch of %d events was refused for good and is dropped: %s: %s",
-            size,
+            "batch %s of %d events was refused for good and is dropped: %s: %s",
+            batch.request_id,
+            batch.size,
             status.name,
             details,
         )

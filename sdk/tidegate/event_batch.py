@@ -42,10 +42,15 @@ _FORMAT = b"\x50\x01"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A serialized EventBatch, and how many events it has."""
+    """A serialized EventBatch, which begins with its id, and how many events it has."""
 
     payload: bytes
     size: int
+
+    @property
+    def request_id(self) -> str:
+        """The batch's id in hexadecimal: it names all attempts to send it."""
+        return self.payload[2:18].hex()
 
 
 def new_batch_id(seconds: float) -> bytes:

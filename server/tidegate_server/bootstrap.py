@@ -4,36 +4,52 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import Redis
 
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
+from tidegate_server.domain.replicas.replica import Policy
 from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.calls import CallsUnderWay, stop_server
 from tidegate_server.rpc.events import EventServicer
+from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
+from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
+from tidegate_server.services.experiment_commits import ExperimentCommits
+from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.services.experiments import Experiments
+from tidegate_server.services.feed import Feed
 from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.known_arms import KnownArms
+from tidegate_server.services.replica_feed import ReplicaFeed
+from tidegate_server.services.replicas import Replicas
 from tidegate_server.services.reports import Reports
 from tidegate_server.services.segments import Segments
 from tidegate_server.services.series import SeriesReader
 from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
+from tidegate_server.signals.backlogs import Backlogs
+from tidegate_server.signals.figures import FlagFigures
+from tidegate_server.signals.http import serving_metrics
+from tidegate_server.signals.live import ServerState
+from tidegate_server.signals.metrics import registry_of
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
+from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.inspection import inspect_store
 from tidegate_server.storage.members import RedisMembers
 from tidegate_server.storage.rejected import RejectedBatches
+from tidegate_server.storage.replica_store import RedisReplicaStore
 from tidegate_server.worker.loop import Worker
 
 log = structlog.get_logger(__name__)
@@ -64,42 +80,71 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         commits = Commits(configs, feed, clock)
         flags = Flags(commits)
         aggregates = _aggregate_store(client, settings)
+        experiments = RedisExperimentStore(client, settings.environment)
+        experiment_feed = ExperimentFeed(experiments)
+        replicas = RedisReplicaStore(client, settings.environment)
+        replica_feed = ReplicaFeed(replicas, settings.replica_heartbeat_seconds)
         calls = CallsUnderWay()
+        watchers = Watchers()
         server = build(
             settings.listen,
             flags=FlagServicer(flags, FlagHistory(configs)),
             segments=SegmentServicer(Segments(commits)),
             assignments=AssignmentServicer(
-                feed, settings.heartbeat_seconds, Watchers(), settings.environment
+                feed, settings.heartbeat_seconds, watchers, settings.environment
             ),
             events=EventServicer(events, KnownArms(configs, feed), clock),
             reports=ReportServicer(flags, Reports(aggregates), SeriesReader(aggregates), clock),
+            experiments=ExperimentServicer(
+                Experiments(experiments, ExperimentCommits(experiments, feed), feed, clock),
+                experiment_feed,
+                settings.heartbeat_seconds,
+            ),
+            replicas=ReplicaServicer(
+                Replicas(replicas, lambda: feed.snapshot), replica_feed, replica_policy(settings)
+            ),
             health=health,
             calls=calls,
         )
-        await server.start()
-        log.info("server_started", listen=settings.listen, environment=settings.environment)
-        async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(feed.run())
+        metrics = registry_of(
+            "server",
+            settings.environment,
+            ServerState(feed, watchers),
+            FlagFigures(feed, aggregates, settings.metrics_flags),
+        )
+        async with (
+            serving_metrics(settings.metrics_address, metrics),
+            asyncio.TaskGroup() as tasks,
+        ):
+            await server.start()
+            log.info("server_started", listen=settings.listen, environment=settings.environment)
+            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed, replica_feed)
+            following = [tasks.create_task(each.run()) for each in feeds]
             await stop.wait()
             await health.close()
-            feed.close()
+            for each in feeds:
+                each.close()
             await stop_server(server, calls, settings.grace_seconds)
-            feed.end()
-            following.cancel()
+            for each, task in zip(feeds, following, strict=True):
+                each.end()
+                task.cancel()
         log.info("server_stopped")
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Fold events until `stop` is set; the run under way is then finished."""
     async with _store(settings) as client:
+        backlogs = Backlogs()
         worker = Worker(
             _event_log(client, settings),
             _aggregate_store(client, settings),
             RedisMembers(client, settings.environment),
+            backlogs=backlogs,
         )
         log.info("worker_started", environment=settings.environment, shards=settings.shards)
-        await worker.run(stop)
+        metrics = registry_of("worker", settings.environment, backlogs)
+        async with serving_metrics(settings.metrics_address, metrics):
+            await worker.run(stop)
         log.info("worker_stopped")
 
 
@@ -139,6 +184,15 @@ async def with_rejected(settings: Settings, work: Callable[[RejectedBatches], Aw
     """
     async with _store(settings) as client:
         return await work(RejectedBatches(client, settings.environment, settings.shards))
+
+
+def replica_policy(settings: Settings) -> Policy:
+    """Return how patient the settings are with replicas."""
+    return Policy(
+        heartbeat=timedelta(seconds=settings.replica_heartbeat_seconds),
+        drain=timedelta(seconds=settings.replica_drain_seconds),
+        load=timedelta(seconds=settings.replica_load_seconds),
+    )
 
 
 def _aggregate_store(client: Redis, settings: Settings) -> RedisAggregateStore:

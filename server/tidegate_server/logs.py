@@ -1,4 +1,7 @@
-"""Logging: structlog for our own lines and for those of libraries, on standard error."""
+"""Logging: structlog for our own lines and for those of libraries, on standard error.
+
+No secrets: fields and texts are redacted, and tracebacks come without local variables.
+"""
 
 import logging
 import sys
@@ -6,6 +9,7 @@ import sys
 import structlog
 from structlog.typing import Processor
 
+from tidegate_server.redaction import redact
 from tidegate_server.settings import LogFormat, LogLevel
 
 
@@ -35,7 +39,9 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(log_format),
+                structlog.processors.format_exc_info,
+                redact,
+                _renderer(log_format),
             ],
         )
     )
@@ -44,7 +50,9 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
     root.setLevel(level.upper())
 
 
-def _renderers(log_format: LogFormat) -> list[Processor]:
+def _renderer(log_format: LogFormat) -> Processor:
     if log_format is LogFormat.JSON:
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )

@@ -3,7 +3,7 @@
 Every method may raise `StoreUnavailable`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from tidegate_server.analysis.windows import Resolution, Windows
 from tidegate_server.domain.events import Arm, BatchId, Offset, Reader, Shard, WorkerId
 from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Decision, Experiment, Seen
+from tidegate_server.domain.replicas.replica import Fleet, Replica, ReplicaId, Report
 
 
 class Clock(Protocol):
@@ -234,16 +235,22 @@ class AggregateStore(Protocol):
         """
         ...
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
-        """Return all arms of a flag, merged over the shards."""
+    async def read(self, flag: FlagKey, *, first_phase: int = 0) -> Mapping[Arm, ArmAggregate]:
+        """Return a flag's arms, merged over the shards. first_phase: none of earlier ones."""
         ...
 
     async def read_windows(
-        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+        self,
+        flag: FlagKey,
+        resolution: Resolution,
+        start_ms: int,
+        end_ms: int,
+        *,
+        first_phase: int = 0,
     ) -> Mapping[Arm, Windows]:
         """Return the windows of a flag's arms that begin in [start_ms, end_ms), over all shards.
 
-        Arms without such windows are left out.
+        Arms without such windows are left out, and those of phases before `first_phase`.
         """
         ...
 
@@ -285,7 +292,8 @@ class ExperimentCommit:
 
     experiment: as it is afterwards; it must be stored at `experiment.version` - 1 (0: not at all).
     change: of its flag's split, in the same step; None: none. fence: of the controller; None for
-    what a person asked for. seen: by the look that led to it.
+    what a person asked for. seen: by the look that led to it. revision: of the configuration that
+    the step was decided by, which must be the present one; None: any.
     """
 
     experiment: Experiment
@@ -293,6 +301,7 @@ class ExperimentCommit:
     decisions: Sequence[Decision] = ()
     fence: Fence | None = None
     seen: Seen | None = None
+    revision: Revision | None = None
 
 
 class ExperimentStore(Protocol):
@@ -339,14 +348,20 @@ class ExperimentStore(Protocol):
         """Return up to `limit` decisions with numbers above `after`, in order."""
         ...
 
-    async def looks(self, key: ExperimentKey, after_ms: int) -> Sequence[Seen]:
-        """Return what looks after this time saw, by time: those that are kept."""
+    async def looks(self, key: ExperimentKey, after_ms: int, most: int) -> Sequence[Seen]:
+        """Return what looks after this time saw, by time: those that are kept.
+
+        Of more than `most` (>= 1) some are left out evenly, but never the last one.
+        """
         ...
 
     def changes(self) -> AsyncIterator[ExperimentKey | None]:
         """Yield the key of each experiment that changes from now on; None on every idle second.
 
         Load after the first item; a key may come more than once, or for no change.
+
+        Raises:
+            RevisionConflict: changes were missed: follow, and load, again.
         """
         ...
 
@@ -406,4 +421,51 @@ class Outbox(Protocol):
 
     async def done(self, message: Message) -> None:
         """Forget a message: it was delivered, or given up."""
+        ...
+
+
+class ReplicaStore(Protocol):
+    """Replicas of one environment. A replica's times are the store's."""
+
+    async def load(self) -> Fleet:
+        """Return all replicas, as of one moment."""
+        ...
+
+    async def register(self, replica: Replica) -> Replica:
+        """Add a replica, or replace what it says; its order, failures and drain are kept."""
+        ...
+
+    async def heartbeat(self, replica: ReplicaId, report: Report) -> Replica:
+        """Note that a replica lives, and what it says.
+
+        Raises:
+            NotFound: there is none by this name.
+        """
+        ...
+
+    async def drain(self, replica: ReplicaId, *, undo: bool = False) -> Replica:
+        """Take a replica out of traffic, for a person; or put it back, and forget its failures.
+
+        Raises:
+            NotFound: there is none by this name.
+        """
+        ...
+
+    async def deregister(self, replica: ReplicaId) -> None:
+        """Forget a replica, if it is there."""
+        ...
+
+    async def order(self, replicas: Sequence[Replica], fence: Fence) -> None:
+        """Store the orders and failures of these replicas; those that are gone are left out.
+
+        Raises:
+            FencedOff: another controller leads; nothing was changed.
+        """
+        ...
+
+    def follow(self, seconds: float) -> AsyncGenerator[Fleet | None, None]:
+        """Yield all replicas as they are, anew when one changes, and after `seconds` at the latest.
+
+        Many changes may make one. None on every idle second.
+        """
         ...

@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tidegate_server.errors import ConfigurationError
 
 PREFIX = "TIDEGATE_"
+OFF = "off"
+METRICS_PATH = "/metrics"
 _URL_SCHEMES = ("redis", "rediss", "unix")
 _SECRET = ("redis_url", "dashboard_token", "dashboard_operator_token")
 
@@ -73,6 +75,10 @@ def without_password(url: str) -> str:
 def _check_address(address: str) -> str:
     parse_address(address)
     return address
+
+
+def _check_metrics_listen(address: str) -> str:
+    return address if address == OFF else _check_address(address)
 
 
 def _check_environment(name: str) -> str:
@@ -229,6 +235,41 @@ class Settings(BaseSettings):
         description="environments that the dashboard shows, and their servers: "
         "prod=tidegate:7070,staging=tidegate-staging:7070",
     )
+    metrics_listen: Annotated[str, AfterValidator(_check_metrics_listen)] | None = Field(
+        None,
+        description="host:port of the role's /metrics, or off; of `tidegate up` the first role's, "
+        "and the others take the ports that follow",
+    )
+    metrics_flags: int = Field(
+        50,
+        ge=0,
+        le=1_000,
+        description="number of flags whose figures are among a server's metrics: 0 to 1,000",
+    )
+    replica_heartbeat_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        allow_inf_nan=False,
+        description="pause between two heartbeats of a replica (model server), three of which it "
+        "may miss: 0.1 to 600 seconds",
+    )
+    replica_drain_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="time that a replica is given to finish its requests before its variant "
+        "changes: 0 to 86,400 seconds",
+    )
+    replica_load_seconds: float = Field(
+        600.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="time within which a replica must serve the variant that it was told to load: "
+        "1 to 86,400 seconds",
+    )
     log_format: LogFormat = Field(
         LogFormat.CONSOLE, description="format of log lines: console or json"
     )
@@ -258,6 +299,11 @@ class Settings(BaseSettings):
                 "store has no replicas; set TIDEGATE_REDIS_URL to a store that has some"
             )
         return settings
+
+    @property
+    def metrics_address(self) -> str | None:
+        """The address of this role's metrics; None where they are off."""
+        return None if self.metrics_listen == OFF else self.metrics_listen
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables that give another process the same settings."""

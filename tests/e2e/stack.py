@@ -28,7 +28,7 @@ class Stack:
         self.address = ""
         self.process = subprocess.Popen(
             command("up", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", *options),
-            env={**WITHOUT_SETTINGS, **environment},
+            env={**WITHOUT_SETTINGS, "TIDEGATE_METRICS_LISTEN": "127.0.0.1:0", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.e2e.stack import command, tidegate
 
-WORDS = ("demo", "--stage-seconds", "3", "--rate", "600")
+WORDS = ("demo", "--stage-seconds", "2", "--rate", "900")
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def test_the_demo_ends_with_verdict_and_proofs_and_cleans_up(tmp_path: Path) -> 
     assert 0 < moved < watched
     events = re.search(r"✓ every event .* reported = acknowledged = aggregated = ([\d,]+)", said)
     assert events is not None
-    assert int(events[1].replace(",", "")) > 3 * 3 * 600
+    assert int(events[1].replace(",", "")) > 3 * 2 * 900
     assert "\x1b" not in said
     assert done.stderr == ""
     assert_nothing_left(tmp_path)

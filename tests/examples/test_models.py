@@ -35,6 +35,16 @@ def test_second_version_reads_unseen_images_better(
     assert second > 0.97
 
 
+def test_third_version_is_the_second_served_wrongly(
+    halves: tuple[DigitImages, DigitImages],
+) -> None:
+    train, held_out = halves
+    third = train_models(train)["support-vector-machine-served-wrongly"]
+    assert accuracy(third, held_out) < 0.6
+    with pytest.raises(UnreadableImageError):
+        third.read(np.full(64, np.nan))
+
+
 def test_halves_are_the_same_for_the_same_seed_and_share_nothing(
     halves: tuple[DigitImages, DigitImages],
 ) -> None:

@@ -1,5 +1,7 @@
 """The wheel and the sdist, built and installed as a user would."""
 
+import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -13,17 +15,34 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(400)
 
 
+PARTS = ("protos", "sdk", "server", "examples")
+FILES = ("pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", "LICENSE")
+MADE = shutil.ignore_patterns("*_pb2*", "__pycache__", "*.egg-info")
+
+
 def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(list(command), cwd=cwd, capture_output=True, text=True, check=False)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # protoc's plugins
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        list(command), cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist, which is built from the checkout."""
-    out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    """The wheel, built from the sdist, which is built from a copy of the checkout.
+
+    A copy, since other tests import what the build writes. Without isolation, since the environment
+    of the tests was itself built in isolation, with the same requirements.
+    """
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, source / part, ignore=MADE)
+    for file in FILES:
+        shutil.copy(ROOT / file, source)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out)
     assert list(out.glob("tidegate-*.tar.gz"))
     (built,) = out.glob("tidegate-*.whl")
     return built

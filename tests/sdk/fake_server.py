@@ -23,7 +23,7 @@ class FakeServer:
     open; `streams` counts the streams so far. `answers` holds what the next calls of ReportEvents
     do, in order: a status to end with, "store and fail" to store and then fail, an Event to wait
     for, or a number of events to refuse; without an entry a batch is stored. `retry_after_ms` goes
-    with each status.
+    with each status. `request_ids`: of all calls, of either kind.
     With `forgets` no batch is kept.
     """
 
@@ -36,6 +36,7 @@ class FakeServer:
         self.stored: dict[bytes, Batch] = {}
         self.streams = 0
         self.client_names: list[str] = []
+        self.request_ids: list[str] = []
         self._script: queue.Queue[Response | None] = queue.Queue()
         self._scripts: list[queue.Queue[Response | None]] = []
         self._seen = threading.Condition()
@@ -116,6 +117,7 @@ class FakeServer:
         with self._seen:
             self.streams += 1
             self.client_names.append(request.client_name)
+            self.request_ids.append(_request_id(context))
             self._seen.notify_all()
         yield from self.first
         while context.is_active():
@@ -135,6 +137,7 @@ class FakeServer:
             return event_service_pb2.ReportEventsResponse(accepted_count=len(batch.values))
         with self._seen:
             self.attempts.append(batch)
+            self.request_ids.append(_request_id(context))
             answer = self.answers.pop(0) if self.answers else None
             self._seen.notify_all()
         if isinstance(answer, grpc.StatusCode):
@@ -160,6 +163,12 @@ class FakeServer:
             ],
             left_out=[f"unit_ids[{index}]: wrong" for index in range(refused)],
         )
+
+
+def _request_id(context: grpc.ServicerContext) -> str:
+    (found,) = (value for key, value in context.invocation_metadata() if key == "x-request-id")
+    assert isinstance(found, str)
+    return found
 
 
 def snapshot(value: Snapshot) -> Response:

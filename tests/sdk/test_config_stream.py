@@ -1,4 +1,5 @@
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,15 @@ def test_it_begins_with_a_snapshot(server: FakeServer) -> None:
         assert stream.compiled.revision == 4
         assert phase(stream) == 1
     assert server.client_names == ["tests"]
+
+
+def test_each_stream_has_an_id_of_its_own(server: FakeServer) -> None:
+    with stream_of(server.address):
+        server.until(lambda: server.streams == 1)
+        server.end_stream()
+        server.until(lambda: server.streams == 2)
+    assert len(set(server.request_ids)) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in server.request_ids)
 
 
 def test_until_then_nothing_is_ready() -> None:

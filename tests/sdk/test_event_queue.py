@@ -112,6 +112,7 @@ def test_an_attempt_is_repeated_with_the_same_id(
         assert len({batch.batch_id for batch in server.attempts}) == 1
         assert len(server.attempts[0].batch_id) == 16
         assert server.attempts[0] == server.attempts[3]
+        assert server.request_ids == [server.attempts[0].batch_id.hex()] * 4
         add(queue, range(3))
         assert queue.flush(10)
         assert len({batch.batch_id for batch in server.attempts}) == 2
@@ -172,8 +173,10 @@ def test_events_that_the_server_refuses_are_counted_and_logged(
         add(queue, range(5))
         assert not queue.flush(10)
         assert queue.counts() == QueueCounts(queued=0, acknowledged=3, dropped=0, refused=2)
-        assert "2 of 5 events of a batch were refused for good: values[0]: wrong" in caplog.text
-        assert "left out 2 entries of a batch, but stored its events: unit_ids[0]" in caplog.text
+        batch = server.attempts[-1]
+        named = f"batch {batch.batch_id.hex()}"
+        assert f"2 of 5 events of {named} were refused for good: values[0]: wrong" in caplog.text
+        assert f"left out 2 entries of {named}, but stored its events: unit_ids[0]" in caplog.text
         add(queue, range(1))
         assert queue.flush(10)
         assert not server.attempts[-1].dropped_events, "the server has counted them itself"

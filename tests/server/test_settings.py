@@ -58,6 +58,8 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("BATCH_MEMORY_HOURS", "0", "is not valid", "0.1 to 720 hours (default 24)"),
         ("WAIT_REPLICAS", "-1", "is not valid", "0 to 100 (default 0)"),
         ("FSYNC", "no", "is not valid", "always (before it answers) or everysec (default always)"),
+        ("METRICS_LISTEN", "9464", "is not host:port", "take the ports that follow"),
+        ("METRICS_FLAGS", "-1", "is not valid", "0 to 1,000 (default 50)"),
         ("LOG_FORMAT", "xml", "is not valid", "console or json (default console)"),
     ],
 )
@@ -86,6 +88,13 @@ def test_all_wrong_values_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "TIDEGATE_SHARDS",
         "TIDEGATE_HEARTBEAT_SECONDS",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "address"), [(None, None), ("off", None), ("[::1]:9464", "[::1]:9464")]
+)
+def test_metrics_are_served_where_the_setting_says(value: str | None, address: str | None) -> None:
+    assert Settings.load(metrics_listen=value).metrics_address == address
 
 
 def test_the_embedded_store_has_no_replicas_to_wait_for() -> None:
@@ -194,3 +203,26 @@ def test_console_lines_are_plain_without_a_terminal(capsys: pytest.CaptureFixtur
     assert "store lost" in line
     assert "seconds=2" in line
     assert "\x1b" not in line
+
+
+def fail(url: str) -> None:
+    raise OSError(f"cannot connect to {url}")
+
+
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_no_secret_is_logged_not_even_by_a_traceback(
+    capsys: pytest.CaptureFixture[str], log_format: LogFormat
+) -> None:
+    configure_logs(log_format, LogLevel.DEBUG)
+    url = "redis://user:" + "hunter2@host"
+    library = logging.getLogger("library")
+    try:
+        fail(url)
+    except OSError:
+        structlog.get_logger("tidegate").exception("failed", url=url, api_key="hunter2")
+        library.exception("at %s, with %s", url, {"password": "hunter2"})
+    said = capsys.readouterr().err
+    assert said.count("OSError: cannot connect to redis://***@host") == 2
+    assert "at redis://***@host, with {'password': '***'}" in said
+    assert "hunter2" not in said

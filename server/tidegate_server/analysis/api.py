@@ -85,6 +85,7 @@ from tidegate_server.analysis.group_sequential import (
     repeated_interval,
     stagewise_p_value,
 )
+from tidegate_server.analysis.looks import Analysis
 from tidegate_server.analysis.margins import (
     Margin,
     MarginTest,
@@ -121,7 +122,6 @@ from tidegate_server.analysis.phases import (
     heterogeneity,
 )
 from tidegate_server.analysis.planning import (
-    Analysis,
     Design,
     Plan,
     PlannedMetric,

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import gammaln
 
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 
@@ -53,5 +53,22 @@ def crossover(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> Crossover | 
     ratio = c / (a * b)
     variance = bits * (1 / c - 1 / a - 1 / b + 2 * ratio - 1 - math.log(ratio))
     common = ones[0] + ones[1] - ones[2]
-    p_value = float(stats.hypergeom.sf(common - 1, bits, ones[0], ones[1]))
+    p_value = _chance(common, bits, ones[0], ones[1])
     return Crossover(bits * math.log(ratio), math.sqrt(max(variance, 0.0)), p_value)
+
+
+def _chance(common: int, bits: int, left: int, right: int) -> float:
+    """Return the chance of `common` common bits or more, if `left` and `right` of `bits` are drawn.
+
+    The sum of the hypergeometric probabilities, in logarithms, up to forty standard deviations: one
+    is sqrt(bits) / 4 at most. Every server would wait half a second for scipy.stats to load.
+    """
+    most = max(common, left * right // bits) + 10 * math.isqrt(bits)
+    both = np.arange(common, min(left, right, most) + 1)
+    chosen = _log_binomial(left, both) + _log_binomial(bits - left, right - both)
+    return min(float(np.exp(chosen - _log_binomial(bits, right)).sum()), 1.0)
+
+
+def _log_binomial(total: int, chosen: NDArray[np.int_] | int) -> NDArray[np.float64]:
+    """Return the logarithm of the number of ways to choose `chosen`, in [0, total], of `total`."""
+    return np.asarray(gammaln(total + 1) - gammaln(chosen + 1) - gammaln(total - chosen + 1))

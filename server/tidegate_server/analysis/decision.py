@@ -1,5 +1,6 @@
 """What one look at the evidence says: a verdict and its reasons."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,6 +83,8 @@ class MetricEvidence:
 
     def amount(self, value: float) -> str:
         """Write a size on this metric's scale."""
+        if math.isinf(value):
+            return "any amount"
         return f"{value:.3g}" if self.scale is Scale.ABSOLUTE else f"{value:.1%}"
 
 

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from tidegate_server.analysis.comparison import Estimate
-from tidegate_server.analysis.confidence_sequence import Tuning, always_valid
-from tidegate_server.analysis.effects import Effect
+from tidegate_server.analysis.confidence_sequence import Reading, Tuning, always_valid, combined
+from tidegate_server.analysis.effects import Effect, difference
 from tidegate_server.analysis.estimable import Cause, NotEstimable
+from tidegate_server.analysis.phases import Pair
 from tidegate_server.analysis.spread import PhaseFigures
 
 
@@ -22,7 +23,10 @@ class Scale(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where the effect is. lower, upper: one-sided; each alone fails with the chance asked for."""
+    """Where the effect is. lower, upper: one-sided; each alone fails with the chance asked for.
+
+    upper: infinite where the control's figure is 0, or too uncertain to be told from 0.
+    """
 
     lower: float
     upper: float
@@ -48,18 +52,47 @@ def fixed_source(estimate: Estimate, scale: Scale = Scale.RELATIVE) -> Source:
 def sequence_source(
     phases: Sequence[PhaseFigures], tuning: Tuning, scale: Scale = Scale.RELATIVE
 ) -> Source:
-    """Return the always-valid bounds, for any number of looks. tuning: its alpha is not used."""
+    """Return the always-valid bounds, for any number of looks. tuning: its alpha is not used.
+
+    Relative ones are those of the ratio's logarithm. Where one arm's figure is 0 (no error yet) and
+    the other's is not, there is no logarithm, and they are those of `_beside_zero`.
+    """
 
     def bounds(alpha: float) -> Bounds | NotEstimable:
         look = always_valid(phases, replace(tuning, alpha=alpha))
         if isinstance(look, NotEstimable):
             return look
         reading = look.relative if scale is Scale.RELATIVE else look.difference
-        if isinstance(reading, NotEstimable):
-            return reading
-        return Bounds(reading.lower, reading.upper)
+        if isinstance(reading, Reading):
+            return Bounds(reading.lower, reading.upper)
+        return _beside_zero(combined(phases, 0.0), look.difference) or reading
 
     return bounds
+
+
+def _beside_zero(pair: Pair, read: Reading) -> Bounds | None:
+    """Return bounds of treatment / control - 1 where one of the two figures is 0.
+
+    read: of their difference. A ratio r is excluded where the difference of the treatment and r
+    times the control is, by the same number k of standard errors: |t - r c| > k sqrt(s² + r² z²)
+    with figures t and c and errors s and z (Fieller 1954, J. R. Statist. Soc. B 16, 175-185).
+    None: both are 0, or one is negative.
+    """
+    control, treatment = pair
+    effect = difference(control, treatment)
+    if isinstance(effect, NotEstimable) or min(control.value, treatment.value) < 0.0:
+        return None
+    if treatment.value > 0.0:
+        errors = (effect.value - read.lower) / effect.below
+        room = (treatment.value / errors) ** 2 - treatment.below**2
+        ratio = math.sqrt(room) / control.above if room > 0.0 and control.above else 0.0
+        return Bounds(ratio - 1, math.inf)
+    if control.value > 0.0:
+        errors = (read.upper - effect.value) / effect.above
+        room = (control.value / errors) ** 2 - control.below**2
+        ratio = treatment.above / math.sqrt(room) if room > 0.0 else math.inf
+        return Bounds(-1.0, ratio - 1)
+    return None
 
 
 def _bounds(effect: Effect, alpha: float) -> Bounds:

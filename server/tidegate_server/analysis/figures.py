@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 NORMAL = 1e300
 """Degrees of freedom that make Student's distribution the normal one, to the last digit."""
 
+_NO_INFLUENCE = np.zeros(0)
+_NO_CLUSTERS = np.zeros(0, np.bool_)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
@@ -53,8 +56,7 @@ def bare_figure(
 
     Such figures can't be adjusted for covariates, and phases of them are taken for independent.
     """
-    none = np.zeros(0)
-    return Figure(value, below, above, none, none.astype(np.bool_), events, degrees)
+    return Figure(value, below, above, _NO_INFLUENCE, _NO_CLUSTERS, events, degrees)
 
 
 def scaled(figure: Figure, factor: float) -> Figure:
@@ -77,12 +79,15 @@ def cluster_error(influence: NDArray[np.float64], occupied: NDArray[np.bool_]) -
     §3; for the factor Cochran 1977, "Sampling Techniques", ch. 6.
     """
     clusters = int(np.count_nonzero(occupied))
-    largest = max(float(influence.max()), -float(influence.min()))
+    # Not a BLAS product: it would share 250,000 units among threads, and warn of overflow.
+    squares = float(np.einsum("i,i->", influence, influence))
+    if 1e-280 < squares < 1e280:
+        return math.sqrt(clusters / (clusters - 1) * squares)
+    largest = float(np.abs(influence).max())
     if not 0.0 < largest < math.inf:
         return largest
-    scale = 1.0 if 1e-140 < largest < 1e140 else largest
-    part = influence if scale == 1.0 else influence / scale
-    return scale * math.sqrt(clusters / (clusters - 1) * float(part @ part))
+    part = influence / largest
+    return largest * math.sqrt(clusters / (clusters - 1) * float(part @ part))
 
 
 def welch_degrees(
@@ -108,7 +113,7 @@ def combine(figures: Sequence[Figure], weights: Sequence[float]) -> Figure:
     if any(f.influence.size == 0 for f in figures):
         return combine_apart(figures, weights)
     parts = list(zip(weights, figures, strict=True))
-    influence = np.sum([w * f.influence for w, f in parts], axis=0)
+    influence: NDArray[np.float64] = np.dot(weights, [f.influence for f in figures])
     occupied = np.logical_or.reduce([f.occupied for f in figures])
     apart = math.hypot(*(w * cluster_error(f.influence, f.occupied) for w, f in parts))
     inflation = cluster_error(influence, occupied) / apart if apart else 1.0

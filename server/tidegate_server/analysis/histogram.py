@@ -95,9 +95,9 @@ def bins(histogram: Histogram) -> NDArray[np.int64]:
     return np.arange(histogram.lowest, histogram.lowest + histogram.counts.shape[1])
 
 
-def occupied_bins(histogram: Histogram) -> int:
-    """Return how many bins hold a value."""
-    return int(np.count_nonzero(histogram.counts.sum(axis=0)))
+def occupied_bins(histogram: Histogram) -> NDArray[np.int64]:
+    """Return the bins that hold a value, rising."""
+    return histogram.lowest + np.flatnonzero(histogram.counts.any(axis=0))
 
 
 def is_exact(histogram: Histogram, cells: Cells) -> bool:

@@ -34,7 +34,7 @@ def combine_phases(pairs: Sequence[Pair]) -> Pair:
     differences and no difference between phases can leak into it. The weights are the inverse
     variances of the differences, with each arm's variance per event pooled over the phases: a
     phase that by chance shows little spread (no error yet, two units that agree) gets no more
-    weight than its events deserve. At least one pair.
+    weight than its events deserve. At least one pair; one by itself is the result.
 
     The arms are taken for independent of each other. Units that moved from one to the other between
     phases make both rise and fall together: the interval then errs on the wide side.
@@ -42,6 +42,8 @@ def combine_phases(pairs: Sequence[Pair]) -> Pair:
     Source: Cochran 1954, "The combination of estimates from different experiments"; why the weights
     don't come from each phase's own variance: Meier 1953, "Variance of a weighted mean".
     """
+    if len(pairs) == 1:
+        return pairs[0]
     control = [pair[0] for pair in pairs]
     treatment = [pair[1] for pair in pairs]
     largest = max(each.standard_error for each in (*control, *treatment))
@@ -103,5 +105,6 @@ def _variance_per_event(figures: Sequence[Figure], scale: float) -> float:
     """
     if scale == 0.0:
         return 0.0
-    weighted = sum(f.degrees * (f.events * (f.standard_error / scale) ** 2) for f in figures)
-    return weighted / sum(f.degrees for f in figures)
+    degrees = [f.degrees for f in figures]
+    variances = [f.events * (f.standard_error / scale) ** 2 for f in figures]
+    return sum(d * v for d, v in zip(degrees, variances, strict=True)) / sum(degrees)

@@ -8,7 +8,6 @@ two means has the variance deviation² / (n s (1 - s)).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 
 from scipy.optimize import brentq
@@ -23,21 +22,10 @@ from tidegate_server.analysis.group_sequential import (
     crossing,
     drift_for,
 )
+from tidegate_server.analysis.looks import Analysis
 
 _ALWAYS_LOOKS = 40
 """Looks by which an always-valid analysis is approximated: with more, power rises by < 0.5 %."""
-
-
-class Analysis(StrEnum):
-    """How the experiment is looked at.
-
-    FIXED: once, at the end. GROUP_SEQUENTIAL: at some planned looks, with O'Brien-Fleming-like
-    spending. ALWAYS_VALID: whenever one likes.
-    """
-
-    FIXED = "fixed"
-    GROUP_SEQUENTIAL = "group-sequential"
-    ALWAYS_VALID = "always-valid"
 
 
 @dataclass(frozen=True, slots=True)

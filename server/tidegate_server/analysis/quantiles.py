@@ -1,5 +1,6 @@
 """Quantiles of events with intervals that respect clusters: of grouped histograms, raw events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ class _Distribution:
     def locate(self, share: float) -> tuple[int, float]:
         """Return the column that holds the quantile, and the part of it that lies below."""
         position = share * float(self.cumulative[-1])
-        column = int(np.searchsorted(self.cumulative, position))
+        column = int(self.cumulative.searchsorted(position))
         before = float(self.cumulative[column] - self.pooled[column])
         return column, (position - before) / float(self.pooled[column])
 
@@ -35,8 +36,10 @@ class _Distribution:
         return float(self.low[column] + part * (self.high[column] - self.low[column]))
 
 
-def quantile_figure(histogram: Histogram, share: float, *, exact: bool) -> Figure | NotEstimable:
-    """Return the quantile at `share`, in (0, 1), with errors that respect clusters.
+def quantile_figures(
+    histogram: Histogram, shares: Sequence[float], *, exact: bool
+) -> list[Figure | NotEstimable]:
+    """Return the quantile at each share, in (0, 1), with errors that respect clusters.
 
     exact: whether every value is known to lie at its bin's end nearer to 0 (`is_exact`, asked of
     both arms); otherwise values are taken to be spread evenly within their bins, so that the
@@ -48,12 +51,21 @@ def quantile_figure(histogram: Histogram, share: float, *, exact: bool) -> Figur
     holds with ties and gaps, where a density does not exist (Woodruff 1952, JASA 47, 635-646). Its
     two halves, divided by t, are the errors below and above (Francisco and Fuller 1991).
     """
+    in_group = histogram.counts.sum(axis=1)
+    if not in_group.any():
+        return [NotEstimable(Cause.NO_EVENTS) for _ in shares]
     distribution = _distribution(histogram, exact=exact)
-    if histogram.counts.sum() == 0:
-        return NotEstimable(Cause.NO_EVENTS)
-    column, part = distribution.locate(share)
-    under = histogram.counts[:, :column].sum(axis=1) + part * histogram.counts[:, column]
-    return _figure(distribution, share, histogram.counts.sum(axis=1), under)
+    found = []
+    for share in shares:
+        column, part = distribution.locate(share)
+        under = histogram.counts[:, :column].sum(axis=1) + part * histogram.counts[:, column]
+        found.append(_figure(distribution, share, in_group, under))
+    return found
+
+
+def quantile_figure(histogram: Histogram, share: float, *, exact: bool) -> Figure | NotEstimable:
+    """Return one of `quantile_figures`."""
+    return quantile_figures(histogram, (share,), exact=exact)[0]
 
 
 def sample_quantile_figure(events: Sample, share: float) -> Figure | NotEstimable:
@@ -83,12 +95,13 @@ def _figure(
 ) -> Figure | NotEstimable:
     """Return the quantile, given how many events each cluster has, in all and below it."""
     occupied = in_cluster > 0
-    if int(occupied.sum()) < 2:
+    clusters = int(np.count_nonzero(occupied))
+    if clusters < 2:
         return NotEstimable(Cause.TOO_FEW_CELLS)
     events = int(in_cluster.sum())
     influence = (share * in_cluster - under) / events
     error = cluster_error(influence, occupied)
-    critical = float(stdtrit(int(occupied.sum()) - 1, 0.975))
+    critical = float(stdtrit(clusters - 1, 0.975))
     reach = critical * error
     if not reach < min(share, 1.0 - share):
         return NotEstimable(Cause.TAIL_TOO_SMALL)

@@ -37,11 +37,16 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """Figures of one outcome over several windows. count: events, > 0. m2: as in Windows."""
+    """Figures of one outcome over several windows.
+
+    count: events, > 0. m2: as in Windows. quantiles: those that were asked for; as exact as a
+    timeline's.
+    """
 
     count: int
     total: float
     m2: float
+    quantiles: tuple[float, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -61,13 +66,17 @@ def timeline(windows: Windows, outcome: str, shares: Sequence[float] = SHARES) -
     )
 
 
-def pool(windows: Windows, outcome: str) -> Pooled | NotEstimable:
-    """Return the figures of `outcome` over all windows: its mean over two minutes, say."""
+def pool(windows: Windows, outcome: str, shares: Sequence[float] = ()) -> Pooled | NotEstimable:
+    """Return the figures of `outcome` over all windows: its mean over two minutes, say.
+
+    shares: of the quantiles, each in (0, 1); none for exposures.
+    """
     chosen = of_outcome(windows, outcome)
     if not chosen.count.size:
         return NotEstimable(Cause.NO_EVENTS)
     one = merge_windows([replace(chosen, index=np.zeros_like(chosen.index))])
-    return Pooled(int(one.count[0]), float(one.total[0]), float(one.m2[0]))
+    quantiles = tuple(window_quantiles(one, shares)[0].tolist())
+    return Pooled(int(one.count[0]), float(one.total[0]), float(one.m2[0]), quantiles)
 
 
 def window_quantiles(windows: Windows, shares: Sequence[float]) -> NDArray[np.float64]:

@@ -55,7 +55,8 @@ def count_units(bitmap: NDArray[np.uint8]) -> UnitCount | NotEstimable:
     chance, so they are read as one map: a full row among others does no harm.
     """
     bits = bitmap.size * 8
-    zeros = bits - int(np.bitwise_count(bitmap).sum())
+    words = bitmap.view(np.uint64) if bitmap.shape[-1] % 8 == 0 else bitmap
+    zeros = bits - int(np.bitwise_count(words).sum(dtype=np.int64))
     if zeros == 0:
         return NotEstimable(Cause.SATURATED)
     load = math.log(bits / zeros)

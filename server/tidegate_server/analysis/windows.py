@@ -165,13 +165,22 @@ def of_outcome(windows: Windows, outcome: str) -> Windows:
     """Return the windows of one outcome alone."""
     if outcome not in windows.outcomes:
         return empty_windows(windows.resolution)
-    kept = windows.outcome == windows.outcomes.index(outcome)
+    chosen = _chosen(windows, windows.outcome == windows.outcomes.index(outcome))
+    return replace(chosen, outcomes=(outcome,), outcome=np.zeros_like(chosen.outcome))
+
+
+def since(windows: Windows, index: int) -> Windows:
+    """Return the windows from `index` on."""
+    return _chosen(windows, windows.index >= index)
+
+
+def _chosen(windows: Windows, kept: NDArray[np.bool_]) -> Windows:
+    """Return some of the windows. kept: which, shape (n,)."""
     row = np.cumsum(kept) - 1
     bins = kept[windows.bin_row]
-    return Windows(
-        resolution=windows.resolution,
-        outcomes=(outcome,),
-        outcome=np.zeros(int(kept.sum()), np.int64),
+    return replace(
+        windows,
+        outcome=windows.outcome[kept],
         index=windows.index[kept],
         count=windows.count[kept],
         total=windows.total[kept],

@@ -26,6 +26,7 @@ from tidegate_server.cli.roles import dashboard, server, worker
 from tidegate_server.cli.segments import segment_app
 from tidegate_server.cli.up import up
 from tidegate_server.errors import TidegateServerError
+from tidegate_server.redaction import without_secrets
 
 FAILURE, INTERRUPTED = 1, 130
 """Exit codes; a wrong command line is 2, by Typer."""
@@ -89,8 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge: every error becomes a message
         if "--debug" in arguments or os.environ.get("TIDEGATE_DEBUG"):
-            traceback.print_exception(error)
-        sys.stderr.write(_message(error))
+            sys.stderr.write(without_secrets("".join(traceback.format_exception(error))))
+        sys.stderr.write(without_secrets(_message(error)))
         return FAILURE
     return 0
 

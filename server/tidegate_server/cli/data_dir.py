@@ -63,7 +63,7 @@ class RolesFile:
     """roles.json: what runs, while `tidegate up` does.
 
     {"listen": "127.0.0.1:7070", "ready": true, "supervisor": {"pid": 100},
-     "server": {"pid": 102, "restarts": 0}, …}
+     "server": {"pid": 102, "restarts": 0, "metrics": "http://127.0.0.1:9464/metrics"}, …}
     """
 
     def __init__(self, data_dir: Path, listen: str) -> None:
@@ -75,9 +75,10 @@ class RolesFile:
         }
         self._write()
 
-    def started(self, role: str, pid: int, restarts: int) -> None:
-        """Note a role's process."""
-        self._content[role] = {"pid": pid, "restarts": restarts}
+    def started(self, role: str, pid: int, restarts: int, metrics: str | None = None) -> None:
+        """Note a role's process, and the URL of its metrics, if it has any."""
+        served = {} if metrics is None else {"metrics": metrics}
+        self._content[role] = {"pid": pid, "restarts": restarts, **served}
         self._write()
 
     def ready(self) -> None:

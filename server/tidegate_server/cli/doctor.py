@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from tidegate_server.bootstrap import examine
 from tidegate_server.cli.options import DataDirOption, EnvironmentOption
 from tidegate_server.cli.render import new_console, new_table, print_text
 from tidegate_server.cli.store_settings import store_settings
-from tidegate_server.domain.diagnosis import Level
 
-_STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
+_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 
 def doctor(
@@ -26,6 +24,9 @@ def doctor(
 
     It looks at TIDEGATE_REDIS_URL, or at the embedded Valkey of a running `tidegate up`.
     """
+    from tidegate_server.bootstrap import examine  # loads what other commands do without
+    from tidegate_server.domain.diagnosis import Level
+
     findings = asyncio.run(examine(store_settings(data_dir, environment)))
     if as_json:
         print_text(json.dumps([asdict(finding) for finding in findings], indent=2))

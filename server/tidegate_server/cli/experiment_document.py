@@ -1,19 +1,30 @@
 """What an experiment file says, as pydantic models. What is None takes the plan's default."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tidegate_server.cli.clause_document import Document
 from tidegate_server.cli.experiment_fields import (
     Amount,
     Approval,
     Count,
+    Day,
     Duration,
+    EndOfDay,
     Looks,
     Metric,
+    TimeOfDay,
+    as_url,
 )
-from tidegate_server.cli.field_types import Boolean, Key, Label, LongText, Share
+from tidegate_server.cli.field_types import (
+    Boolean,
+    Key,
+    Label,
+    LongText,
+    Share,
+    as_list,
+)
 
 
 class GoalDocument(Document):
@@ -59,17 +70,52 @@ class QualityDocument(Document):
     silence: Duration | None = None
 
 
+class ThresholdDocument(Document):
+    """What a metric of an evaluation must keep: at least `min`, at most `max`."""
+
+    min: Amount | None = None
+    max: Amount | None = None
+
+    @model_validator(mode="after")
+    def _a_limit(self) -> "ThresholdDocument":
+        if self.min is None and self.max is None:
+            raise ValueError("names no limit: give min, max or both")
+        return self
+
+
+class EvaluationDocument(Document):
+    """An evaluation set: a command or a URL that gives metrics, and what they must keep."""
+
+    command: list[LongText] | None = None
+    url: LongText | None = None
+    timeout: Duration | None = None
+    metrics: dict[Label, ThresholdDocument]
+
+
 class PreflightDocument(Document):
     """Checks before any traffic."""
 
     limit: Duration | None = None
+    health: LongText | None = None
+    evaluation: EvaluationDocument | None = None
+
+
+class HookDocument(Document):
+    """A webhook that must agree; its URL may stand for it."""
+
+    url: LongText
+    timeout: Duration | None = None
+
+
+Hooks = Annotated[list[Annotated[HookDocument, BeforeValidator(as_url)]], BeforeValidator(as_list)]
 
 
 class StageDocument(Document):
     """A share, and what must be seen before it is left."""
 
     name: Key
-    share: Share
+    share: Share | None = None
+    ratio: Share | None = None
     bake: Duration | None = None
     min_units: Count | None = None
     passes: Count | None = None
@@ -77,6 +123,17 @@ class StageDocument(Document):
     approval: Approval | None = None
     hold_limit: Duration | None = None
     then: Literal["hold", "roll back", "continue"] | None = None
+    before: Hooks = Field([])
+    after: Hooks = Field([])
+
+    @model_validator(mode="after")
+    def _one_share(self) -> "StageDocument":
+        if (self.share is None) is (self.ratio is None):
+            given = "neither share nor ratio" if self.share is None else "both share and ratio"
+            raise ValueError(
+                f"names {given}: give the share of units, or the ratio of replicas that it follows"
+            )
+        return self
 
 
 class RollbackDocument(Document):
@@ -93,6 +150,23 @@ class LeaseDocument(Document):
 
     duration: Duration | None = None
     then: Literal["freeze", "control"] | None = None
+
+
+class ChangeWindowDocument(Document):
+    """When the treatment's share may rise."""
+
+    days: Annotated[list[Day], BeforeValidator(as_list)]
+    from_: TimeOfDay = Field(alias="from")
+    to: EndOfDay
+    zone: LongText | None = None
+
+
+class NotificationDocument(Document):
+    """Where decisions are told."""
+
+    url: LongText
+    format: Literal["json", "slack"] | None = None
+    on: Annotated[list[LongText], BeforeValidator(as_list)] = Field([])
 
 
 class ExperimentDocument(Document):
@@ -115,3 +189,5 @@ class ExperimentDocument(Document):
     lease: LeaseDocument | None = None
     deadline: Duration | None = None
     interval: Duration | None = None
+    change_windows: list[ChangeWindowDocument] = Field([])
+    notifications: list[NotificationDocument] = Field([])

@@ -1,20 +1,20 @@
 """Experiment files: read with every problem named by its place."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
-from tidegate_server.cli.document_file import parse_document, read_text
+from tidegate_server.cli.document_file import DocumentError, parse_document, read_text
 from tidegate_server.cli.experiment_document import ExperimentDocument
+from tidegate_server.cli.experiment_places import place
 from tidegate_server.cli.experiment_plan import to_plan
-from tidegate_server.cli.yaml_tree import Path, Tree
+from tidegate_server.cli.yaml_tree import Tree
 from tidegate_server.domain.experiments.checks import problems
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.templates import TEMPLATES
-
-_STEP = re.compile(r"[a-z_]+|[0-9]+")
+from tidegate_server.errors import InvalidField
 
 _REQUIRED = ("experiment", "flag", "control", "treatment")
 _STAND_INS: Mapping[str, Any] = MappingProxyType(
@@ -29,7 +29,21 @@ _STAND_INS: Mapping[str, Any] = MappingProxyType(
 """What takes the place of sections that can't be read, so that the others are checked too."""
 
 
-def read_experiment_file(file: FilePath) -> Plan:
+class ExperimentFile:
+    """A file that was read: the plan, and where each of its fields stands."""
+
+    def __init__(self, name: str, plan: Plan, tree: Tree) -> None:
+        self.name, self.plan = name, plan
+        self._tree = tree
+
+    def refused(self, problems: Iterable[InvalidField]) -> DocumentError:
+        """Return the error of fields that turned out wrong after the file was read."""
+        for each in problems:
+            self._tree.report(place(each.field, self.plan, self._tree.data), each.problem)
+        return DocumentError(self.name, self._tree.problems)
+
+
+def read_experiment_file(file: FilePath) -> ExperimentFile:
     """Read and check a file.
 
     Raises:
@@ -39,14 +53,14 @@ def read_experiment_file(file: FilePath) -> Plan:
     return parse_experiment_file(str(file), read_text(file))
 
 
-def parse_experiment_file(name: str, text: str) -> Plan:
-    """Return the plan that the text of a file called `name` describes.
+def parse_experiment_file(name: str, text: str) -> ExperimentFile:
+    """Check the text of a file called `name`.
 
     Raises:
         DocumentError: names every problem at once.
     """
-    document, _ = parse_document(name, text, ExperimentDocument, _check)
-    return to_plan(document)
+    document, tree = parse_document(name, text, ExperimentDocument, _check)
+    return ExperimentFile(name, to_plan(document), tree)
 
 
 def _check(tree: Tree, data: Mapping[str, Any]) -> None:
@@ -63,12 +77,8 @@ def _check(tree: Tree, data: Mapping[str, Any]) -> None:
         if name in data and name not in failed
     }
     missing = {name: value for name, value in _STAND_INS.items() if name in failed}
-    for each in problems(to_plan(ExperimentDocument.model_validate(missing | sound))):
-        path = _path(each.field)
+    plan = to_plan(ExperimentDocument.model_validate(missing | sound))
+    for each in problems(plan):
+        path = place(each.field, plan, data)
         if path[0] not in failed:
             tree.report(path, each.problem)
-
-
-def _path(field: str) -> Path:
-    """Return where a field such as stages[0].share is."""
-    return tuple(int(step) if step.isdigit() else step for step in _STEP.findall(field))

@@ -6,24 +6,34 @@ from tidegate.model import FlagKey, VariantKey
 from tidegate_server.analysis.decision import EffectRule
 from tidegate_server.cli.clause_document import Document
 from tidegate_server.cli.experiment_document import (
+    ChangeWindowDocument,
+    EvaluationDocument,
     ExperimentDocument,
     GuardrailDocument,
+    HookDocument,
+    NotificationDocument,
     StageDocument,
 )
 from tidegate_server.domain.experiments.plan import (
     AfterHold,
     AfterLease,
     Ceiling,
+    ChangeWindow,
+    Evaluation,
     ExperimentKey,
     Goal,
+    Hook,
     Lease,
     Margin,
+    Notification,
+    NotificationFormat,
     Plan,
     Preflight,
     QualityRules,
     Rollback,
     RollbackMode,
     Stage,
+    Threshold,
 )
 from tidegate_server.domain.experiments.templates import TEMPLATES, Template
 
@@ -31,6 +41,8 @@ _NAMES = {
     "share": "share_ppm",
     "then": "after_hold",
     "min_events": "least_events",
+    "from_": "start",
+    "to": "end",
 }
 """Fields of files that are called otherwise in plans."""
 
@@ -47,12 +59,12 @@ def to_plan(document: ExperimentDocument) -> Plan:
         goal=_goal(document, template.min_effect),
         guardrails=tuple(map(_guardrail, document.guardrails)),
         quality=QualityRules(**_given(document.quality)),
-        preflight=Preflight(**_given(document.preflight))
-        if document.preflight
-        else template.preflight,
+        preflight=_preflight(document) or template.preflight,
         rollback=_rollback(document),
         lease=_lease(document),
         labels=tuple(document.labels.items()),
+        change_windows=tuple(map(_window, document.change_windows)),
+        notifications=tuple(map(_notification, document.notifications)),
         **{"watch": template.watch}
         | _given(document, "watch", "deadline", "interval", "description"),
     )
@@ -89,9 +101,36 @@ def _guardrail(document: GuardrailDocument) -> Margin | Ceiling:
 
 def _stage(document: StageDocument) -> Stage:
     given = _given(document)
+    if document.ratio is not None:
+        given |= {"share_ppm": given.pop("ratio"), "replicas": True}
     if document.then is not None:
         given["after_hold"] = AfterHold(document.then)
-    return Stage(**given)
+    hooks = {name: tuple(map(_hook, given[name])) for name in ("before", "after")}
+    return Stage(**given | hooks)
+
+
+def _hook(document: HookDocument) -> Hook:
+    return Hook(**_given(document))
+
+
+def _preflight(document: ExperimentDocument) -> Preflight | None:
+    if document.preflight is None:
+        return None
+    given = _given(document.preflight)
+    if document.preflight.evaluation is not None:
+        given["evaluation"] = _evaluation(document.preflight.evaluation)
+    return Preflight(**given)
+
+
+def _evaluation(document: EvaluationDocument) -> Evaluation:
+    thresholds = [
+        Threshold(name, limit, floor)
+        for name, limits in document.metrics.items()
+        for limit, floor in ((limits.min, True), (limits.max, False))
+        if limit is not None
+    ]
+    given = _given(document, "url", "timeout")
+    return Evaluation(tuple(thresholds), tuple(document.command or ()), **given)
 
 
 def _rollback(document: ExperimentDocument) -> Rollback:
@@ -106,3 +145,15 @@ def _lease(document: ExperimentDocument) -> Lease:
     if document.lease and document.lease.then is not None:
         given["then"] = AfterLease(document.lease.then)
     return Lease(**given)
+
+
+def _window(document: ChangeWindowDocument) -> ChangeWindow:
+    given = _given(document)
+    return ChangeWindow(**given | {"days": tuple(document.days)})
+
+
+def _notification(document: NotificationDocument) -> Notification:
+    given = _given(document, "url")
+    if document.format is not None:
+        given["format"] = NotificationFormat(document.format)
+    return Notification(**given, actions=tuple(document.on))

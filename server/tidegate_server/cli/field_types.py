@@ -105,7 +105,8 @@ def _date(value: Any) -> str:
     return text
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """Return a list as it is, and anything else as its only item."""
     return value if isinstance(value, list) else [value]
 
 
@@ -113,7 +114,7 @@ Key = Annotated[str, PlainValidator(_key)]
 Label = Annotated[str, PlainValidator(_text(1, 100))]
 LongText = Annotated[str, PlainValidator(_text(0, 2_000))]
 UnitId = Annotated[str, PlainValidator(_text(1, 1_000))]
-UnitIds = Annotated[list[UnitId], BeforeValidator(_as_list), Field(max_length=10_000)]
+UnitIds = Annotated[list[UnitId], BeforeValidator(as_list), Field(max_length=10_000)]
 Share = Annotated[int, PlainValidator(_share)]
 """Parts per million, from a percentage."""
 
@@ -126,33 +127,33 @@ Always = Annotated[bool, PlainValidator(_true)]
 Scalar: TypeAlias = str | int | float | bool
 Scalars = Annotated[
     list[Annotated[Scalar, PlainValidator(_scalar)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(min_length=1, max_length=10_000),
 ]
 Texts = Annotated[
     list[Annotated[str, PlainValidator(_text(0, 10_000))]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(min_length=1, max_length=10_000),
 ]
 Patterns = Annotated[
     list[Annotated[str, PlainValidator(_pattern)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(min_length=1, max_length=10_000),
 ]
 Versions = Annotated[
     list[Annotated[str, PlainValidator(_version)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(min_length=1, max_length=10_000),
 ]
 Dates = Annotated[
     list[Annotated[str, PlainValidator(_date)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(min_length=1, max_length=10_000),
 ]
-Keys = Annotated[list[Key], BeforeValidator(_as_list), Field(min_length=1, max_length=10_000)]
+Keys = Annotated[list[Key], BeforeValidator(as_list), Field(min_length=1, max_length=10_000)]
 Numbers = Annotated[
     list[Annotated[int | float, PlainValidator(_number)]],
-    BeforeValidator(_as_list),
+    BeforeValidator(as_list),
     Field(min_length=1, max_length=10_000),
 ]
 """One value, or a list of which one must fit."""

@@ -1,4 +1,4 @@
-"""The address of the server that `tidegate up` starts: free before, and served after."""
+"""The addresses of what `tidegate up` starts: free before, and served after."""
 
 import errno
 import socket
@@ -8,7 +8,15 @@ from grpc_health.v1 import health_pb2
 
 from tidegate_server.cli.connection import channel_options
 from tidegate_server.errors import ConfigurationError
-from tidegate_server.settings import parse_address
+from tidegate_server.settings import OFF, parse_address
+
+METRICS = "127.0.0.1:9464"
+"""Where the first role of `tidegate up` serves its metrics, unless another address is set."""
+
+_ORDER = {"server": 0, "worker": 1, "controller": 2, "dashboard": 3}
+"""How far a role's port for metrics is from the first; roles that are not here get any."""
+
+_LAST_PORT = 65_535
 
 _RECONNECT = [
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -49,11 +57,8 @@ def free_address(listen: str) -> str:
     Raises:
         ConfigurationError: it is taken, or is no address of this machine.
     """
-    host, port = parse_address(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family) as probe:
-            chosen = probe.getsockname()[1]
+        return _probed(listen)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         problem = "another program listens there" if taken else str(error.strerror or error)
@@ -61,4 +66,46 @@ def free_address(listen: str) -> str:
             f"--listen (TIDEGATE_LISTEN): cannot listen on {listen}: {problem}; "
             "choose another HOST:PORT (port 0 takes any free one)"
         ) from error
-    return f"{listen.rpartition(':')[0]}:{chosen}"
+
+
+def metrics_address(role: str, listen: str | None) -> str:
+    """Return where a role of `tidegate up` serves its metrics: host:port, or `off`.
+
+    listen: TIDEGATE_METRICS_LISTEN, of the first role; each has a port of its own. Whose port is
+    taken gets any free one.
+
+    Raises:
+        ConfigurationError: it is no address of this machine.
+    """
+    if listen == OFF:
+        return OFF
+    host, _, port = (listen or METRICS).rpartition(":")
+    wanted = int(port) + _ORDER[role] if int(port) and role in _ORDER else 0
+    try:
+        if 0 < wanted <= _LAST_PORT and (free := _if_free(f"{host}:{wanted}")):
+            return free
+        return _probed(f"{host}:0")
+    except OSError as error:
+        raise ConfigurationError(
+            f"TIDEGATE_METRICS_LISTEN: cannot listen on {listen}: {error.strerror or error}; "
+            "choose another HOST:PORT (port 0 takes any free ones), or `off`"
+        ) from error
+
+
+def _if_free(listen: str) -> str | None:
+    try:
+        return _probed(listen)
+    except OSError:
+        return None
+
+
+def _probed(listen: str) -> str:
+    """Return `listen` with its port, or any for port 0.
+
+    Raises:
+        OSError: it can't be listened on.
+    """
+    host, port = parse_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as probe:
+        return f"{listen.rpartition(':')[0]}:{probe.getsockname()[1]}"

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from tidegate_server.bootstrap import with_rejected
 from tidegate_server.cli.options import DataDirOption, EnvironmentOption, YesOption
 from tidegate_server.cli.render import new_console, new_table, print_text
 from tidegate_server.cli.store_settings import store_settings
-from tidegate_server.storage.rejected import RejectedBatches
+
+if TYPE_CHECKING:
+    from tidegate_server.storage.rejected import RejectedBatches
 
 rejected_app = typer.Typer(
     help="See, retry or discard batches of events that could not be counted.",
@@ -25,7 +26,7 @@ T = TypeVar("T")
 @rejected_app.command("list")
 def list_rejected(data_dir: DataDirOption = None, environment: EnvironmentOption = None) -> None:
     """List them, with the reasons."""
-    batches = _run(RejectedBatches.all, data_dir, environment)
+    batches = _run(lambda batches: batches.all(), data_dir, environment)
     if not batches:
         print_text("no batch was rejected")
         return
@@ -59,8 +60,10 @@ def discard(
 
 
 def _run(
-    work: Callable[[RejectedBatches], Awaitable[T]],
+    work: "Callable[[RejectedBatches], Awaitable[T]]",
     data_dir: DataDirOption,
     environment: EnvironmentOption,
 ) -> T:
+    from tidegate_server.bootstrap import with_rejected  # loads what other commands do without
+
     return asyncio.run(with_rejected(store_settings(data_dir, environment), work))

@@ -3,15 +3,18 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tidegate_server import embedded_store
 from tidegate_server.cli import data_dir as directory
-from tidegate_server.cli.listening import free_address, wait_serving
+from tidegate_server.cli.listening import free_address, metrics_address, wait_serving
 from tidegate_server.cli.options import DataDirOption, EnvironmentOption, ListenOption
 from tidegate_server.cli.render import print_text
 from tidegate_server.cli.roles import stop_on_signals
 from tidegate_server.settings import (
+    METRICS_PATH,
+    OFF,
     Settings,
     child_environment,
     without_password,
@@ -51,7 +54,7 @@ def run_up(settings: Settings) -> None:
 async def _supervise(settings: Settings) -> None:
     stop = stop_on_signals()
     roles = _roles(settings)
-    reporter = _Reporter(settings)
+    reporter = _Reporter(settings, roles)
     supervisor = Supervisor(
         roles,
         policy=RestartPolicy(),
@@ -94,25 +97,29 @@ def _server(settings: Settings) -> Role:
 
 
 def _python_role(name: str, settings: Settings) -> Role:
+    metrics = metrics_address(name, settings.metrics_listen)
+    settings = settings.model_copy(update={"metrics_listen": metrics})
     return Role(
         name,
         (sys.executable, "-P", "-m", "tidegate_server.cli", name),
         directory.log_file(settings.data_dir, name),
         {**child_environment(settings), "PYTHONUNBUFFERED": "1", "TIDEGATE_DEBUG": "1"},
+        metrics=None if metrics == OFF else f"http://{metrics}{METRICS_PATH}",
     )
 
 
 class _Reporter:
     """Tells people, and roles.json, what the supervisor does."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, roles: Sequence[Role]) -> None:
         self._settings = settings
+        self._metrics = {role.name: role.metrics for role in roles if role.metrics}
         self._file = directory.RolesFile(settings.data_dir, settings.listen)
 
     def __call__(self, event: RoleEvent) -> None:
         match event:
             case Started(role, pid, restarts):
-                self._file.started(role, pid, restarts)
+                self._file.started(role, pid, restarts, self._metrics.get(role))
                 if restarts:
                     print_text(f"{role}: runs again as process {pid}")
             case AllReady():
@@ -138,6 +145,7 @@ class _Reporter:
                 f"Tidegate is ready (environment {settings.environment})",
                 f"  server  {settings.listen}",
                 f"  store   {store}",
+                *(f"  metrics {url} ({role})" for role, url in self._metrics.items()),
                 f"  logs    {directory.log_file(settings.data_dir, '*')}",
                 "Stop it with Ctrl-C or SIGTERM.",
             ]

@@ -7,17 +7,16 @@ several phases a comparison's control and treatment are weighted means of the ph
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TypeAlias
 
 from tidegate.model import Direction, Metric, Phase, VariantKey
-from tidegate_server.analysis.aggregates import ArmAggregate, OutcomeAggregate
+from tidegate_server.analysis.aggregates import ArmAggregate, Histogram, OutcomeAggregate
 from tidegate_server.analysis.comparison import Estimate, compare
 from tidegate_server.analysis.confidence_sequence import AlwaysValid, Reading, Tuning, always_valid
 from tidegate_server.analysis.effect_size import EffectSize, effect_size
 from tidegate_server.analysis.effects import difference
 from tidegate_server.analysis.estimable import Cause, NotEstimable
-from tidegate_server.analysis.histogram import is_exact, merge_histograms, occupied_bins
+from tidegate_server.analysis.histogram import is_exact, occupied_bins
 from tidegate_server.analysis.means import mean_figure
 from tidegate_server.analysis.phases import (
     Heterogeneity,
@@ -27,7 +26,7 @@ from tidegate_server.analysis.phases import (
     heterogeneity,
 )
 from tidegate_server.analysis.posterior import posterior_of
-from tidegate_server.analysis.quantiles import quantile_figure
+from tidegate_server.analysis.quantiles import quantile_figures
 from tidegate_server.analysis.spread import PhaseFigures
 from tidegate_server.analysis.units import count_units
 from tidegate_server.domain.metrics import QUANTILES, Better, Statistic, better_side, direction_of
@@ -40,6 +39,9 @@ MOST_COUNTED = float(1 << 20)
 
 Phases: TypeAlias = Mapping[Phase, ArmAggregate]
 """One variant's aggregates by phase."""
+
+UnitsOfPair: TypeAlias = tuple[float | NotEstimable, float | NotEstimable]
+"""The units of control and treatment in one phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +74,7 @@ class Comparison:
     @property
     def detectable(self) -> float | NotEstimable:
         """The relative difference that one look would have found, at 5 % with 80 % chance, > 0."""
-        if isinstance(self.estimate, NotEstimable):
-            return self.estimate
-        ratio = self.estimate.log_ratio
-        if isinstance(ratio, NotEstimable):
-            return ratio
-        try:
-            return math.expm1(ratio.detectable())
-        except OverflowError:
-            return NotEstimable(Cause.OVERFLOW)
+        return detectable_of(self.estimate)
 
     @property
     def chance_to_win(self) -> float | NotEstimable:
@@ -111,10 +105,37 @@ def events_of(arm: ArmAggregate) -> int:
     return arm.exposures + sum(int(each.cells.count.sum()) for each in arm.outcomes.values())
 
 
-def units_at_least(arm: ArmAggregate) -> float:
-    """Return the estimated number of an arm's units; where the bitmap is full, MOST_COUNTED."""
-    units = units_of(arm)
+def at_least(units: float | NotEstimable) -> float:
+    """Return the number of units; where the bitmap is full, MOST_COUNTED."""
     return MOST_COUNTED if isinstance(units, NotEstimable) else units
+
+
+def units_of_pairs(control: Phases, treated: Phases) -> dict[Phase, UnitsOfPair]:
+    """Return the units of both arms in each phase that both have."""
+    return {
+        phase: (units_of(control[phase]), units_of(treated[phase]))
+        for phase in control.keys() & treated.keys()
+    }
+
+
+def figures_of(
+    pairs: Mapping[Phase, Pair], units: Mapping[Phase, UnitsOfPair]
+) -> list[PhaseFigures]:
+    """Return what always-valid comparisons start from."""
+    return [PhaseFigures(*pair, *map(at_least, units[phase])) for phase, pair in pairs.items()]
+
+
+def detectable_of(estimate: Estimate | NotEstimable) -> float | NotEstimable:
+    """Return the relative difference that one look would have found, at 5 % with 80 % chance."""
+    if isinstance(estimate, NotEstimable):
+        return estimate
+    ratio = estimate.log_ratio
+    if isinstance(ratio, NotEstimable):
+        return ratio
+    try:
+        return math.expm1(ratio.detectable())
+    except OverflowError:
+        return NotEstimable(Cause.OVERFLOW)
 
 
 def comparisons(
@@ -125,10 +146,10 @@ def comparisons(
     control, treated: the two variants' aggregates. metrics: the flag's.
     """
     declared = tuple(metrics)
-    for name in sorted({name for arms in (control, treated) for name in _outcomes(arms)}):
+    units = units_of_pairs(control, treated)
+    for name in sorted({*_outcomes(control), *_outcomes(treated)}):
         direction = direction_of(name, declared)
-        for statistic in _statistics(name, control, treated):
-            pairs = _pairs(name, statistic, control, treated)
+        for statistic, pairs in pairs_of(name, control, treated).items():
             if isinstance(pairs, NotEstimable):
                 yield Comparison(
                     treatment=treatment,
@@ -143,11 +164,8 @@ def comparisons(
                     heterogeneity=pairs,
                 )
                 continue
-            estimate, effect = _compare(statistic, pairs, control, treated)
-            figures = [
-                PhaseFigures(*pair, units_at_least(control[phase]), units_at_least(treated[phase]))
-                for phase, pair in pairs.items()
-            ]
+            estimate, effect = _compare(statistic, pairs, units)
+            figures = figures_of(pairs, units)
             yield Comparison(
                 treatment,
                 name,
@@ -178,56 +196,68 @@ def _outcomes(phases: Phases) -> set[str]:
     return {name for arm in phases.values() for name in arm.outcomes}
 
 
-def _statistics(name: str, control: Phases, treated: Phases) -> Sequence[Statistic]:
-    """Return what of an outcome is compared: quantiles only of more than two different values."""
-    histograms = [
-        arm.outcomes[name].histogram
-        for arms in (control, treated)
-        for arm in arms.values()
-        if name in arm.outcomes
-    ]
-    binary = occupied_bins(reduce(merge_histograms, histograms)) <= 2
-    return (Statistic.MEAN,) if binary else tuple(Statistic)
+def pairs_of(
+    name: str, control: Phases, treated: Phases, quantiles: Sequence[Statistic] | None = None
+) -> dict[Statistic, dict[Phase, Pair] | NotEstimable]:
+    """Return, by statistic, the figures of the phases in which both arms have them, or the cause.
 
-
-def _pairs(
-    name: str, statistic: Statistic, control: Phases, treated: Phases
-) -> Mapping[Phase, Pair] | NotEstimable:
-    """Return the figures of the phases in which both arms have them, or why there are none."""
-    if name not in _outcomes(control):
-        return NotEstimable(Cause.NO_EVENTS, "control")
-    if name not in _outcomes(treated):
-        return NotEstimable(Cause.NO_EVENTS, "treatment")
-    tried = {
-        phase: _pair(statistic, control[phase].outcomes[name], treated[phase].outcomes[name])
-        for phase in control.keys() & treated.keys()
-        if name in control[phase].outcomes and name in treated[phase].outcomes
+    quantiles: beside the mean; None: all, but for outcomes with at most two different values.
+    """
+    seen = [_aggregates(name, arms) for arms in (control, treated)]
+    if quantiles is None:
+        binary = _is_binary(each.histogram for arm in seen for each in arm.values())
+        quantiles = () if binary else tuple(QUANTILES)
+    statistics = (Statistic.MEAN, *quantiles)
+    for arm, subject in zip(seen, ("control", "treatment"), strict=True):
+        if not arm:
+            return dict.fromkeys(statistics, NotEstimable(Cause.NO_EVENTS, subject))
+    common = sorted(seen[0].keys() & seen[1].keys())
+    tried = {phase: _phase_pairs(seen[0][phase], seen[1][phase], quantiles) for phase in common}
+    return {
+        statistic: _estimable({phase: found[statistic] for phase, found in tried.items()})
+        for statistic in statistics
     }
+
+
+def _aggregates(name: str, phases: Phases) -> dict[Phase, OutcomeAggregate]:
+    return {phase: arm.outcomes[name] for phase, arm in phases.items() if name in arm.outcomes}
+
+
+def _is_binary(histograms: Iterable[Histogram]) -> bool:
+    """Tell whether there are at most two different values, as far as bins tell."""
+    seen: set[int] = set()
+    for each in histograms:
+        seen.update(occupied_bins(each).tolist())
+        if len(seen) > 2:
+            return False
+    return True
+
+
+def _phase_pairs(
+    control: OutcomeAggregate, treatment: OutcomeAggregate, quantiles: Sequence[Statistic]
+) -> dict[Statistic, Pair | NotEstimable]:
+    """Return the figures of both arms in one phase: the mean, and these quantiles."""
+    mean = estimable_pair(mean_figure(control.cells), mean_figure(treatment.cells))
+    exact = all(is_exact(each.histogram, each.cells) for each in (control, treatment))
+    shares = [QUANTILES[each] for each in quantiles]
+    arms = [quantile_figures(e.histogram, shares, exact=exact) for e in (control, treatment)]
+    return {
+        Statistic.MEAN: mean,
+        **dict(zip(quantiles, map(estimable_pair, *arms), strict=True)),
+    }
+
+
+def _estimable(tried: Mapping[Phase, Pair | NotEstimable]) -> dict[Phase, Pair] | NotEstimable:
+    """Return the phases that have figures, or why the last has none. tried: by rising phase."""
     pairs = {phase: pair for phase, pair in tried.items() if not isinstance(pair, NotEstimable)}
     if pairs:
         return pairs
-    failures = [pair for _, pair in sorted(tried.items()) if isinstance(pair, NotEstimable)]
+    failures = [pair for pair in tried.values() if isinstance(pair, NotEstimable)]
     return failures[-1] if failures else NotEstimable(Cause.NO_COMMON_PHASE)
 
 
-def _pair(
-    statistic: Statistic, control: OutcomeAggregate, treatment: OutcomeAggregate
-) -> Pair | NotEstimable:
-    if statistic is Statistic.MEAN:
-        return estimable_pair(mean_figure(control.cells), mean_figure(treatment.cells))
-    exact = all(is_exact(each.histogram, each.cells) for each in (control, treatment))
-    share = QUANTILES[statistic]
-    return estimable_pair(
-        quantile_figure(control.histogram, share, exact=exact),
-        quantile_figure(treatment.histogram, share, exact=exact),
-    )
-
-
 def _compare(
-    statistic: Statistic,
-    pairs: Mapping[Phase, Pair],
-    control: Phases,
-    treated: Phases,
+    statistic: Statistic, pairs: Mapping[Phase, Pair], units: Mapping[Phase, UnitsOfPair]
 ) -> tuple[Estimate | NotEstimable, EffectSize | NotEstimable]:
     estimate = compare(*combine_phases(list(pairs.values())))
     if isinstance(estimate, NotEstimable):
@@ -235,8 +265,8 @@ def _compare(
     if statistic is not Statistic.MEAN:
         return estimate, NotEstimable(Cause.NOT_ON_UNITS)
     arms = [
-        (figure, units_of(each[phase]))
+        (figure, counted)
         for phase, pair in pairs.items()
-        for figure, each in zip(pair, (control, treated), strict=True)
+        for figure, counted in zip(pair, units[phase], strict=True)
     ]
     return estimate, effect_size(estimate.difference, arms)

@@ -10,7 +10,7 @@ from tidegate_server.analysis.quality import Quality, crossed, judge_quality
 from tidegate_server.analysis.sample_ratio import SampleRatio, sample_ratio
 from tidegate_server.analysis.telemetry import Telemetry, lost_events
 from tidegate_server.analysis.units import UnitCount, count_units
-from tidegate_server.domain.comparisons import Phases, events_of, units_at_least
+from tidegate_server.domain.comparisons import Phases, at_least, events_of, units_of
 
 NO_UNITS = UnitCount(0.0, 0.0)
 NO_PAIR = NotEstimable(Cause.NO_COMMON_PHASE)
@@ -30,12 +30,17 @@ class CrossedUnits:
 class ReportQuality:
     """The checks of a report's data.
 
-    sample_ratio: of the present phase. faults: in words, what puts the comparisons in doubt.
+    sample_ratio: of the present phase. quality: what puts the comparisons in doubt.
     """
 
     sample_ratio: SampleRatio | NotEstimable
     crossovers: tuple[CrossedUnits, ...]
-    faults: tuple[str, ...]
+    quality: Quality
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What puts the comparisons in doubt, in words."""
+        return tuple(each for each in (self.quality.mismatch, *self.quality.others) if each)
 
 
 def quality_of(
@@ -47,18 +52,15 @@ def quality_of(
     """Check the data of a report. data: by variant, of units that the split gave it."""
     ratio = _sample_ratio(flag, data)
     loss = lost_events({variant: _telemetry(data[variant]) for variant in (control, *treatments)})
-    faults = _faults(judge_quality(ratio, NO_PAIR, 0.0, loss))
-    crossovers = []
+    judged = [judge_quality(ratio, NO_PAIR, 0.0, loss)]
+    crossed_units = []
     for treatment in treatments:
         for phase, found, smaller in _crossovers(data[control], data[treatment]):
-            faults += _faults(judge_quality(ratio, found, smaller, loss))
+            judged.append(judge_quality(ratio, found, smaller, loss))
             if isinstance(found, Crossover) and crossed(found, smaller):
-                crossovers.append(CrossedUnits(phase, control, treatment, found))
-    return ReportQuality(ratio, tuple(crossovers), tuple(dict.fromkeys(faults)))
-
-
-def _faults(quality: Quality) -> list[str]:
-    return [each for each in (quality.mismatch, *quality.others) if each]
+                crossed_units.append(CrossedUnits(phase, control, treatment, found))
+    others = tuple(dict.fromkeys(fault for each in judged for fault in each.others))
+    return ReportQuality(ratio, tuple(crossed_units), Quality(judged[0].mismatch, others))
 
 
 def _sample_ratio(flag: Flag, data: Mapping[VariantKey, Phases]) -> SampleRatio | NotEstimable:
@@ -81,7 +83,7 @@ def _crossovers(
     for phase in sorted(control.keys() & treated.keys()):
         arms = control[phase], treated[phase]
         found = crossover(arms[0].units, arms[1].units)
-        yield phase, found, min(units_at_least(arm) for arm in arms)
+        yield phase, found, min(at_least(units_of(arm)) for arm in arms)
 
 
 def _telemetry(phases: Phases) -> Telemetry:

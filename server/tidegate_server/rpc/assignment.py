@@ -4,6 +4,7 @@ import os
 import socket
 
 import grpc
+import structlog
 
 from tidegate import wire
 from tidegate.explanation import explain
@@ -13,6 +14,8 @@ from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.watchers import Watcher, Watchers
+
+log = structlog.get_logger(__name__)
 
 SERVICE = "tidegate.v1.AssignmentService"
 MOST_UNITS = 100_000
@@ -125,6 +128,7 @@ class AssignmentServicer:
         its window takes and one message more. When it reads again it is given what it missed, or a
         snapshot.
         """
+        log.debug("watcher_came", client_name=request.client_name)
         await self._feed.ready.wait()
         with self._watchers.one_more(request.client_name) as watcher:
             await self._watch(watcher, context)

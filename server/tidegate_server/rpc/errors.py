@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import cache
+from time import perf_counter
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 import structlog
+from prometheus_client import Counter, Histogram
+from structlog.contextvars import bind_contextvars
 
 from tidegate.errors import WireError
 from tidegate_server.errors import (
@@ -25,6 +29,9 @@ from tidegate_server.errors import (
     VersionConflict,
 )
 from tidegate_server.rpc.calls import CallsUnderWay
+from tidegate_server.rpc.request_ids import request_id_of
+from tidegate_server.signals.line_limit import LineLimit
+from tidegate_server.signals.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +53,9 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
 RETRY_AFTER = "retry-after-ms"
 """Trailing metadata: how long to wait before the call is repeated, in decimal milliseconds."""
 
+MOST_DETAIL_BYTES = 6_000
+"""Most bytes of a status's details. Clients refuse more than 8 KiB of metadata in all."""
+
 JITTER = 0.5
 """A delay is uniform within this share of itself, so that clients do not come back together."""
 
@@ -56,13 +66,15 @@ Response = TypeVar("Response")
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a call that raised with the status of its error; what is unknown is logged: INTERNAL.
+    """Ends a call that raised with the status of its error; what is unknown is INTERNAL.
 
-    Notes each call in `calls`.
+    Notes each call in `calls` and in the metrics, and those that failed in the log; gives all log
+    lines of a call its id.
     """
 
     def __init__(self, calls: CallsUnderWay) -> None:
         self._calls = calls
+        self._lines = LineLimit()
 
     async def intercept_service(
         self,
@@ -78,47 +90,107 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             return handler  # health and reflection speak for themselves
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                _answering(handler.unary_unary, method, self._calls),
+                self._answering(handler.unary_unary, handler_call_details, timed=True),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                _answering(handler.unary_stream, method, self._calls),
+                self._answering(handler.unary_stream, handler_call_details, timed=False),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return handler
 
+    def _answering(self, behaviour: Any, details: grpc.HandlerCallDetails, *, timed: bool) -> Any:
+        name = details.method.removeprefix("/tidegate.v1.")
+        request_id = request_id_of(details.invocation_metadata or ())
 
-def _answering(behaviour: Any, method: str, calls: CallsUnderWay) -> Any:
-    async def answer(request: Any, context: Context) -> Any:
-        calls.note(context)
-        try:
-            return await behaviour(request, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-            failure = error
-        del request  # see _abort
-        return await _abort(context, failure, method)
+        async def answer(request: Any, context: Context) -> Any:
+            self._calls.note(context)
+            bind_contextvars(request_id=request_id)  # for the call's own task
+            code = grpc.StatusCode.CANCELLED  # unless it comes to another end
+            began = perf_counter()
+            try:
+                response = await behaviour(request, context)
+                code = grpc.StatusCode.OK
+            except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
+                failure, code = error, _status_of(error)
+            else:
+                return response
+            finally:
+                if timed:
+                    _seconds(name).observe(perf_counter() - began)
+                _requests(name, code).inc()
+            del request  # see _abort
+            self._log(name, code, failure)
+            return await _abort(context, failure, code, request_id)
 
-    return answer
+        return answer
+
+    def _log(self, method: str, code: grpc.StatusCode, error: Exception) -> None:
+        """Write the line of a call that failed: what caused it, or where a defect is."""
+        left_out = self._lines.left_out(code.name)
+        if left_out is None:
+            return
+        line = log.bind(method=method, code=code.name)
+        if left_out:
+            line = line.bind(left_out=left_out)
+        if code is grpc.StatusCode.INTERNAL:
+            line.error("call_failed", exc_info=error)
+        elif isinstance(error, Retriable):
+            line.warning("call_refused", cause=str(error))
+        else:
+            line.info("call_refused", cause=str(error))
 
 
-async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
+@cache  # of a few methods; to look a metric's labels up takes a microsecond
+def _seconds(method: str) -> Histogram:
+    return REQUEST_SECONDS.labels(method)
+
+
+@cache
+def _requests(method: str, code: grpc.StatusCode) -> Counter:
+    return REQUESTS.labels(method, code.name)
+
+
+def _status_of(error: Exception) -> grpc.StatusCode:
+    found = (code for kind, code in STATUS.items() if isinstance(error, kind))
+    return next(found, grpc.StatusCode.INTERNAL)
+
+
+async def _abort(
+    context: Context, error: Exception, code: grpc.StatusCode, request_id: str
+) -> NoReturn:
     """End a call with the status of an error.
 
     gRPC keeps what `abort` raises in a cycle, until the garbage collector comes. So that this does
     not keep the request too, megabytes perhaps, the frames that led here are let go.
     """
-    code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
-    if code is None:
-        log.error("call_failed", method=method, exc_info=error)
     error.__traceback__ = error.__context__ = None
-    if code is not None:
-        await context.abort(code, str(error), _retry_after(error))
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+    if code is grpc.StatusCode.INTERNAL:
+        await context.abort(
+            code, f"internal error; the server's log has the cause, with request_id {request_id}"
+        )
+    await context.abort(code, fitting(str(error)), _retry_after(error))
+
+
+def fitting(details: str) -> str:
+    """Return a status's details, cut at a line if they are too long to be sent."""
+    if _sent_bytes(details) <= MOST_DETAIL_BYTES:
+        return details
+    kept = details[:MOST_DETAIL_BYTES]
+    while (size := _sent_bytes(kept)) > MOST_DETAIL_BYTES:
+        kept = kept[: len(kept) * MOST_DETAIL_BYTES // size]
+    lines, newline, _ = kept.rpartition("\n")
+    if not newline:
+        return f"{kept} …"
+    return f"{lines}\nand {details.count(newline) - lines.count(newline):,} more"
+
+
+def _sent_bytes(text: str) -> int:
+    """Return how long a text is as gRPC sends it: what is not printable ASCII is written %XX."""
+    return sum(1 if 0x20 <= byte < 0x7F and byte != 0x25 else 3 for byte in text.encode())
 
 
 def _retry_after(error: Exception) -> tuple[tuple[str, str], ...]:

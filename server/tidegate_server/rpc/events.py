@@ -2,18 +2,25 @@
 
 import grpc
 
+from tidegate.errors import WireError
 from tidegate.v1 import event_service_pb2
-from tidegate_server.domain.intake import Sifted, Times, sift
+from tidegate_server.domain.intake import Sent, Sifted, Times, sift
+from tidegate_server.errors import InvalidField, Retriable
 from tidegate_server.ports import Clock, EventLog
 from tidegate_server.rpc.byte_limit import ByteLimit
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.known_arms import KnownArms
+from tidegate_server.signals.metrics import BATCH_BYTES, BATCHES, DROPPED_EVENTS, EVENTS
 from tidegate_server.wire import decode, embedded, encode_kept
 
 SERVICE = "tidegate.v1.EventService"
 
 _BATCH = 1
 """Number of the field `batch` of ReportEventsRequest."""
+
+_STORED, _DUPLICATE = BATCHES.labels("stored"), BATCHES.labels("duplicate")
+_REFUSED, _DEFERRED = BATCHES.labels("refused"), BATCHES.labels("deferred")
+_ACCEPTED_EVENTS, _REFUSED_EVENTS = EVENTS.labels("accepted"), EVENTS.labels("refused")
 
 
 class EventServicer:
@@ -46,8 +53,16 @@ class EventServicer:
         self, request: bytes, context: Context
     ) -> event_service_pb2.ReportEventsResponse:
         """Store the batch of a serialized request, once however often it is sent."""
-        with self._limit.hold(len(request)):
-            return await self._store(embedded(request, _BATCH))
+        BATCH_BYTES.inc(len(request))
+        try:
+            with self._limit.hold(len(request)):
+                return await self._store(embedded(request, _BATCH))
+        except (InvalidField, WireError):
+            _REFUSED.inc()
+            raise
+        except Retriable:
+            _DEFERRED.inc()
+            raise
 
     async def _store(self, payload: bytes) -> event_service_pb2.ReportEventsResponse:
         batch = decode(payload)
@@ -58,10 +73,23 @@ class EventServicer:
         stored = True
         if len(sifted.kept) or sifted.dropped:
             stored = await self._log.append(batch.batch_id, payload)
+        _count(batch.sent, sifted, stored=stored)
         return _answer(sifted, duplicate=not stored)
 
     def _now_ms(self) -> int:
         return round(self._clock.now().timestamp() * 1_000)
+
+
+def _count(sent: Sent, sifted: Sifted, *, stored: bool) -> None:
+    if not stored:
+        _DUPLICATE.inc()
+        return
+    _STORED.inc()
+    _ACCEPTED_EVENTS.inc(len(sifted.kept))
+    if sifted.refused_count:
+        _REFUSED_EVENTS.inc(sifted.refused_count)
+    if sent.dropped:
+        DROPPED_EVENTS.inc(sum(each.count for each in sent.dropped if not each.problem))
 
 
 def _answer(sifted: Sifted, *, duplicate: bool) -> event_service_pb2.ReportEventsResponse:

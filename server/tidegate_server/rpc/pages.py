@@ -21,6 +21,17 @@ def size_of(size: int) -> int:
     return size or DEFAULT_PAGE
 
 
+def page_size(size: int) -> int:
+    """Return how many entries a page has; 0 stands for DEFAULT_PAGE.
+
+    Raises:
+        InvalidField: the size is out of its range.
+    """
+    if not 0 <= size <= LONGEST_PAGE:
+        raise InvalidField("page_size", f"{size}; give 1 to {LONGEST_PAGE:,}")
+    return size or DEFAULT_PAGE
+
+
 def page(keys: Iterable[Key], size: int, token: str) -> tuple[list[Key], str]:
     """Return the keys of one page, in order, and the token of the next; "" after the last.
 

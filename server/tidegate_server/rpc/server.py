@@ -6,6 +6,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tidegate.v1 import (
+    experiment_service_pb2_grpc,
     flag_service_pb2_grpc,
     report_service_pb2_grpc,
     segment_service_pb2_grpc,
@@ -16,7 +17,10 @@ from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.calls import CallsUnderWay
 from tidegate_server.rpc.errors import StatusInterceptor
 from tidegate_server.rpc.events import EventServicer
+from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
+from tidegate_server.rpc.replicas import SERVICE as REPLICA_SERVICE
+from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 
@@ -25,6 +29,8 @@ STORE_SERVICES = (
     "tidegate.v1.EventService",
     "tidegate.v1.ReportService",
     "tidegate.v1.SegmentService",
+    "tidegate.v1.ExperimentService",
+    REPLICA_SERVICE,
 )
 """Services that can do nothing without the store."""
 
@@ -74,6 +80,8 @@ def build(
     assignments: AssignmentServicer,
     events: EventServicer,
     reports: ReportServicer,
+    experiments: ExperimentServicer,
+    replicas: ReplicaServicer,
     health: Health,
     calls: CallsUnderWay,
 ) -> grpc.aio.Server:
@@ -87,6 +95,8 @@ def build(
     segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(segments, server)
     events.add_to(server)
     report_service_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
+    experiment_service_pb2_grpc.add_ExperimentServiceServicer_to_server(experiments, server)
+    replicas.add_to(server)
     assignments.add_to(server)
     health.add_to(server)
     names = (assignment.SERVICE, *STORE_SERVICES, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)

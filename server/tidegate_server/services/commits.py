@@ -1,7 +1,8 @@
 """How configuration is changed: every change is one commit at the next revision."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
 
@@ -14,6 +15,23 @@ COMMIT_SECONDS = 5
 """How long a change may take, with all attempts when others commit first."""
 
 C = TypeVar("C", bound=Change)
+
+
+@asynccontextmanager
+async def confirmed_in_time() -> AsyncIterator[None]:
+    """End a change, with all its attempts, after COMMIT_SECONDS.
+
+    Raises:
+        StoreUnavailable: it was not confirmed by then.
+    """
+    try:
+        async with asyncio.timeout(COMMIT_SECONDS):
+            yield
+    except TimeoutError:
+        raise StoreUnavailable(
+            f"the change was not confirmed within {COMMIT_SECONDS} s: "
+            "read what was to be changed to see whether it was, then try again"
+        ) from None
 
 
 class Commits:
@@ -41,20 +59,14 @@ class Commits:
             StoreUnavailable: the change was not confirmed; it may or may not be made.
             TidegateServerError: whatever `edit` raises; nothing was changed.
         """
-        try:
-            async with asyncio.timeout(COMMIT_SECONDS):
-                while True:
-                    snapshot = self._feed.snapshot
-                    change = edit(snapshot, Revision(snapshot.revision + 1), self._clock.now())
-                    committed = await self._try_commit(change)
-                    await self._feed.reach(change.revision)
-                    if committed:
-                        return change
-        except TimeoutError:
-            raise StoreUnavailable(
-                f"the change was not confirmed within {COMMIT_SECONDS} s: "
-                "read what was to be changed to see whether it was, then try again"
-            ) from None
+        async with confirmed_in_time():
+            while True:
+                snapshot = self._feed.snapshot
+                change = edit(snapshot, Revision(snapshot.revision + 1), self._clock.now())
+                committed = await self._try_commit(change)
+                await self._feed.reach(change.revision)
+                if committed:
+                    return change
 
     async def _try_commit(self, change: Change) -> bool:
         try:

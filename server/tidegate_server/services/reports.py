@@ -43,6 +43,7 @@ class OutcomeSummary:
     mean: float
     standard_deviation: float | NotEstimable
     p50: float
+    p90: float
     p95: float
     p99: float
     rate_per_second: float | NotEstimable
@@ -116,31 +117,21 @@ def build_report(
         raise InvalidField(
             "control", f"flag {flag.key!r} has no variant {control!r}: choose {_one_of(known)}"
         )
-    outside = {arm: data for arm, data in arms.items() if arm.outside_split}
-    arms = {arm: data for arm, data in arms.items() if not arm.outside_split}
-    phases = sorted({arm.phase for arm, data in arms.items() if data.exposures or data.outcomes})
+    inside = {arm: data for arm, data in arms.items() if not arm.outside_split}
+    phases = sorted({arm.phase for arm, data in inside.items() if data.exposures or data.outcomes})
     if phase and phase not in phases:
         raise InvalidField(
             "phase", f"there is no data of phase {phase}: choose {_one_of([*phases, 0])} (0: all)"
         )
     data = {variant: _phases_of(variant, arms, phase) for variant in known}
-    shares = {share.variant: share.ppm for share in flag.split}
-    treatments = [v for v in known if v != baseline and (data[v] or shares.get(v))]
+    split = {share.variant for share in flag.split if share.ppm}
+    treatments = [v for v in known if v != baseline and (data[v] or v in split)]
     return Report(
         flag_key=flag.key,
         revision=flag.revision,
         current_phase=flag.phase,
         control=baseline,
-        variants=tuple(
-            _variant_report(
-                flag,
-                v,
-                shares.get(v, 0),
-                data[v],
-                sum(map(events_of, _phases_of(v, outside, phase).values())),
-            )
-            for v in (baseline, *treatments)
-        ),
+        variants=tuple(variant_report(flag, v, arms, phase) for v in (baseline, *treatments)),
         comparisons=tuple(
             each
             for v in treatments
@@ -152,26 +143,20 @@ def build_report(
     )
 
 
-def _one_of(choices: Sequence[object]) -> str:
-    return "one of " + ", ".join(map(str, choices)) if len(choices) > 1 else str(choices[0])
-
-
-def _phases_of(variant: VariantKey, arms: Mapping[Arm, ArmAggregate], phase: int) -> Phases:
-    return {
-        arm.phase: data
-        for arm, data in sorted(arms.items(), key=lambda item: item[0])
-        if arm.variant == variant and phase in (0, arm.phase)
-    }
-
-
-def _variant_report(
-    flag: Flag, variant: VariantKey, share_ppm: int, phases: Phases, outside_split_events: int
+def variant_report(
+    flag: Flag, variant: VariantKey, arms: Mapping[Arm, ArmAggregate], phase: int
 ) -> VariantReport:
+    """Return what a report says of one variant by itself; zeros where there is no data.
+
+    arms, phase: as of `build_report`.
+    """
+    phases = _phases_of(variant, arms, phase)
+    outside = _phases_of(variant, arms, phase, outside_split=True)
     pooled = reduce(merge_arms, phases.values(), ArmAggregate.empty())
     seconds = sum(each.last_ms - each.first_ms for each in phases.values()) / 1000
     return VariantReport(
         variant=variant,
-        share_ppm=share_ppm,
+        share_ppm=sum(share.ppm for share in flag.split if share.variant == variant),
         units=units_of(pooled),
         exposures=pooled.exposures,
         dropped_events=pooled.dropped,
@@ -179,8 +164,26 @@ def _variant_report(
             _summary(name, outcome, seconds, direction_of(name, flag.metrics))
             for name, outcome in sorted(pooled.outcomes.items())
         ),
-        outside_split_events=outside_split_events,
+        outside_split_events=sum(map(events_of, outside.values())),
     )
+
+
+def _one_of(choices: Sequence[object]) -> str:
+    return "one of " + ", ".join(map(str, choices)) if len(choices) > 1 else str(choices[0])
+
+
+def _phases_of(
+    variant: VariantKey,
+    arms: Mapping[Arm, ArmAggregate],
+    phase: int,
+    *,
+    outside_split: bool = False,
+) -> Phases:
+    return {
+        arm.phase: data
+        for arm, data in sorted(arms.items(), key=lambda item: item[0])
+        if (arm.variant, arm.outside_split) == (variant, outside_split) and phase in (0, arm.phase)
+    }
 
 
 def _summary(
@@ -188,7 +191,7 @@ def _summary(
 ) -> OutcomeSummary:
     cells = outcome.cells
     count, total = int(cells.count.sum()), float(cells.total.sum())
-    p50, p95, p99 = quantiles(outcome.histogram, cells, tuple(QUANTILES.values()))
+    p50, p90, p95, p99 = quantiles(outcome.histogram, cells, tuple(QUANTILES.values()))
     return OutcomeSummary(
         outcome=name,
         count=count,
@@ -196,6 +199,7 @@ def _summary(
         mean=total / count,
         standard_deviation=sample_deviation(cells),
         p50=p50,
+        p90=p90,
         p95=p95,
         p99=p99,
         rate_per_second=count / seconds if seconds else NotEstimable(Cause.NO_DURATION),

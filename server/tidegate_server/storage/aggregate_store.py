@@ -118,8 +118,8 @@ class RedisAggregateStore:
                     args += [expires_ms, *_counted(fields)]
         return bool(await run(self._client, _COMMIT, keys, args))
 
-    async def read(self, flag: FlagKey) -> Mapping[Arm, ArmAggregate]:
-        """Return all arms of a flag, merged over the shards.
+    async def read(self, flag: FlagKey, *, first_phase: int = 0) -> Mapping[Arm, ArmAggregate]:
+        """Return a flag's arms, merged over the shards. first_phase: none of earlier ones.
 
         Each shard's part of an arm is as of one moment, though not all of them of the same.
 
@@ -127,17 +127,24 @@ class RedisAggregateStore:
             StoreUnavailable: the store can't be reached.
         """
         merged: dict[Arm, ArmAggregate] = {}
-        for part in await asyncio.gather(*(self._read(keys, flag) for keys in self._keys)):
+        parts = (self._read(keys, flag, first_phase) for keys in self._keys)
+        for part in await asyncio.gather(*parts):
             for arm, aggregate in part.items():
                 merged[arm] = merge_arms(merged[arm], aggregate) if arm in merged else aggregate
         return dict(sorted(merged.items()))
 
     async def read_windows(
-        self, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
+        self,
+        flag: FlagKey,
+        resolution: Resolution,
+        start_ms: int,
+        end_ms: int,
+        *,
+        first_phase: int = 0,
     ) -> Mapping[Arm, Windows]:
         """Return the windows of a flag's arms that begin in [start_ms, end_ms), over all shards.
 
-        Arms without such windows are left out.
+        Arms without such windows are left out, and those of phases before `first_phase`.
 
         Raises:
             StoreUnavailable: the store can't be reached.
@@ -146,9 +153,12 @@ class RedisAggregateStore:
         kept_ms = self._window_ms[resolution] + chunk_ms(resolution)
         start_ms, end_ms = max(start_ms, now_ms - kept_ms), min(end_ms, now_ms + 1)
         parts: dict[Arm, list[Windows]] = {}
-        for found in await asyncio.gather(
-            *(self._read_windows(keys, flag, resolution, start_ms, end_ms) for keys in self._keys)
-        ):
+
+        async def read(keys: ShardKeys) -> dict[Arm, Windows]:
+            arms = await self._arms(keys, flag, first_phase)
+            return await read_windows(self._client, keys, arms, resolution, start_ms, end_ms)
+
+        for found in await asyncio.gather(*(read(keys) for keys in self._keys)):
             for arm, windows in found.items():
                 parts.setdefault(arm, []).append(windows)
         return {arm: merge_windows(parts[arm]) for arm in sorted(parts)}
@@ -159,25 +169,23 @@ class RedisAggregateStore:
             seconds, microseconds = await self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def _read_windows(
-        self, keys: ShardKeys, flag: FlagKey, resolution: Resolution, start_ms: int, end_ms: int
-    ) -> dict[Arm, Windows]:
-        arms = await self._arms(keys, flag)
-        return await read_windows(self._client, keys, arms, resolution, start_ms, end_ms)
-
-    async def _read(self, keys: ShardKeys, flag: FlagKey) -> dict[Arm, ArmAggregate]:
+    async def _read(
+        self, keys: ShardKeys, flag: FlagKey, first_phase: int
+    ) -> dict[Arm, ArmAggregate]:
         """Return a shard's arms, but for those that have expired since the latest commit."""
-        arms = {arm: await self.load(keys.shard, arm) for arm in await self._arms(keys, flag)}
+        wanted = await self._arms(keys, flag, first_phase)
+        arms = {arm: await self.load(keys.shard, arm) for arm in wanted}
         return {
             arm: found
             for arm, found in arms.items()
             if found.outcomes or found.exposures or found.dropped
         }
 
-    async def _arms(self, keys: ShardKeys, flag: FlagKey) -> list[Arm]:
+    async def _arms(self, keys: ShardKeys, flag: FlagKey, first_phase: int) -> list[Arm]:
         with store_errors(self._client):
             members: Any = await self._client.zrange(keys.arms(flag), 0, -1)
-        return [arm_of_member(flag, member.decode()) for member in members]
+        arms = (arm_of_member(flag, member.decode()) for member in members)
+        return [arm for arm in arms if arm.phase >= first_phase]
 
 
 def _counted(fields: Mapping[str, bytes]) -> _Args:

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
 from tidegate_server.errors import ConfigurationError, StoreFull, StoreUnavailable
+from tidegate_server.signals.metrics import STORE_ERRORS
 
 TIMEOUT_SECONDS = 5.0
 """How long to wait for a connection, and for a reply: well above the second that reads block."""
@@ -162,7 +163,11 @@ def store_errors(client: Redis) -> Iterator[None]:
     """
     try:
         yield
+    except StoreUnavailable:  # too few replicas
+        STORE_ERRORS.labels("refused").inc()
+        raise
     except exceptions.OutOfMemoryError as error:
+        STORE_ERRORS.labels("full").inc()
         raise StoreFull(
             f"the store at {address(client)} is out of memory: raise its `maxmemory`, or start "
             f"workers if they lag ({error})",
@@ -172,6 +177,7 @@ def store_errors(client: Redis) -> Iterator[None]:
         advice = _advice(error)
         if advice is None and not isinstance(error, _UNREACHABLE):
             raise
+        STORE_ERRORS.labels("refused" if advice else "unreachable").inc()
         raise StoreUnavailable(
             f"the store at {address(client)} does not serve: {_reason(error)}; "
             + (advice or "check that it runs and what TIDEGATE_REDIS_URL says"),

@@ -1,7 +1,7 @@
 """Flags and revisions in Redis: the port ConfigStore."""
 
-import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from redis.asyncio import Redis
@@ -30,18 +30,17 @@ from tidegate_server.errors import NotFound, RevisionConflict
 from tidegate_server.ports import Had
 from tidegate_server.storage.client import Script, run, store_errors
 from tidegate_server.storage.keys import ConfigKeys
+from tidegate_server.storage.numbered_log import LogEntry, NumberedLog, new_token
 
 KEPT_CHANGES = 10_000
 """About how many changes are kept: for readers that lag behind, and to look at the past."""
 
-_IDLE_MS = 1_000
-_TOKEN_BYTES = 16
 _STRETCH = 500
 """Changes that one script looks through for those of one flag."""
 
+_WHAT = "the configuration"
 _LOAD = Script.named("load_config")
-_COMMIT = Script.named("commit_change")
-_READ = Script.named("read_changes")
+_COMMIT = Script.named("commit_change", "change_commit")
 _LOAD_PAST = Script.named("load_past")
 _FLAG_HISTORY = Script.named("flag_history")
 _FLAG, _SEGMENT, _HOLDOUT = "flag/", "segment/", "holdout"
@@ -165,21 +164,11 @@ class RedisConfigStore:
             StoreUnavailable: no reply arrived: the change may or may not be stored. Load to see.
             StoreFull: its memory is used up; nothing was changed.
         """
-        field, value = _resource(change)
-        payload = change_to_message(change).SerializeToString()
-        own = self._keys
-        token = secrets.token_bytes(_TOKEN_BYTES)
         stored, revision = await run(
-            self._client,
-            _COMMIT,
-            [own.revision, own.resources, own.changes, own.history],
-            [change.revision, token, field, value, payload, KEPT_CHANGES, *_history(change)],
+            self._client, _COMMIT, self._keys.commit, commit_arguments(change, new_token())
         )
         if not stored:
-            raise RevisionConflict(
-                f"the configuration is at revision {revision}, not {change.revision - 1}: "
-                "somebody changed it; read it again and repeat the change"
-            )
+            raise conflict(revision, change.revision - 1)
 
     async def changes(self, after: Revision) -> AsyncGenerator[Change | None, None]:
         """Yield each change above `after` once, in order, without end; None on every idle second.
@@ -190,32 +179,30 @@ class RedisConfigStore:
             StoreUnavailable: the store can't be reached. Load again afterwards: it may come back
                 without its last changes.
         """
-        position = int(after)
-        token = self._seen[1] if self._seen[0] == position else b""
-        keys = [self._keys.revision, self._keys.changes]
-        while True:
-            revision, found, entries = await run(self._client, _READ, keys, [position])
-            if revision < position or (token and found and token != found):
-                raise RevisionConflict(
-                    f"the configuration was set back from revision {position}: load it again"
-                )
-            if not entries and revision > position:
-                raise _trimmed(position)
-            for entry in entries:
-                change, token = _change(entry)
-                if change.revision != position + 1:
-                    raise _trimmed(position)
-                position = change.revision
-                self._seen = (position, token)
-                yield change
-            if not entries and not await self._wait(position):
-                yield None
+        token = self._seen[1] if self._seen[0] == after else b""
+        log = NumberedLog(self._client, self._keys.revision, self._keys.changes, _WHAT)
+        async with aclosing(log.follow(after, token)) as entries:
+            async for entry in entries:
+                if entry is None:
+                    yield None
+                    continue
+                self._seen = (entry.number, entry.token)
+                yield _change(entry)
 
-    async def _wait(self, position: int) -> bool:
-        """Return as soon as there is a change above `position`; False if a second passes first."""
-        with store_errors(self._client):
-            streams: dict[Any, Any] = {self._keys.changes: f"{position}-0"}
-            return bool(await self._client.xread(streams, count=1, block=_IDLE_MS))
+
+def commit_arguments(change: Change, token: bytes) -> list[bytes | str | int]:
+    """Return a change of configuration as `commit_change` takes it. token: of this commit."""
+    field, value = _resource(change)
+    payload = change_to_message(change).SerializeToString()
+    return [change.revision, token, field, value, payload, KEPT_CHANGES, *_history(change)]
+
+
+def conflict(revision: int, wanted: int) -> RevisionConflict:
+    """Return the error of a change that met a store at another revision than it needs."""
+    return RevisionConflict(
+        f"the configuration is at revision {revision}, not {wanted}: "
+        "somebody changed it; read it again and repeat the change"
+    )
 
 
 def _resource(change: Change) -> tuple[str, bytes]:
@@ -263,18 +250,11 @@ def _pairs(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
-def _change(entry: tuple[bytes, list[bytes]]) -> tuple[Change, bytes]:
-    """Return a change and its token."""
-    _, (_, token, _, _, _, _, _, payload) = entry
+def _change(entry: LogEntry) -> Change:
+    payload = entry.fields[7]
     message = assignment_service_pb2.FlagChange.FromString(payload)
-    return change_from_message(message, _raise), token
+    return change_from_message(message, _raise)
 
 
 def _raise(error: WireError) -> None:
     raise error
-
-
-def _trimmed(position: int) -> RevisionConflict:
-    return RevisionConflict(
-        f"the changes above revision {position} are no longer kept: load the configuration again"
-    )

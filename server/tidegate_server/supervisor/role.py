@@ -24,6 +24,7 @@ class Role:
     log: file its output is appended to.
     environment: its whole environment.
     ready: returns when the role answers; waits without end otherwise.
+    metrics: URL of its metrics, if it serves any.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Role:
     log: Path
     environment: Mapping[str, str] = field(repr=False)
     ready: Callable[[], Awaitable[None]] = at_once
+    metrics: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Runs a command that does not outlive its parent, even where the parent is killed.
 
-`python -m tidegate_server.supervisor.tether PARENT_PID COMMAND…` replaces itself by the command, so
-that the process keeps its id. It asks Linux to kill it when its parent ends (prctl(2),
-PR_SET_PDEATHSIG, which outlasts execve); elsewhere it only runs the command.
+`python tether.py PARENT_PID COMMAND…` replaces itself by the command, so that the process keeps its
+id. It asks Linux to kill it when its parent ends (prctl(2), PR_SET_PDEATHSIG, which outlasts
+execve); elsewhere it only runs the command.
 """
 
 import ctypes
@@ -14,8 +14,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tethered(command: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command line that runs `command` tied to the present process."""
-    return (sys.executable, "-P", "-m", __name__, str(os.getpid()), *command)
+    """Return the command line that runs `command` tied to the present process.
+
+    It names the file and not the module, whose package would load gRPC just to go.
+    """
+    return (sys.executable, "-P", "-S", __file__, str(os.getpid()), *command)
 
 
 def main(arguments: list[str]) -> None:

@@ -4,14 +4,16 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 import structlog
 
 from tidegate_server.domain.events import FOLD, Shard, WorkerId
 from tidegate_server.errors import StoreFull, StoreUnavailable
-from tidegate_server.ports import AggregateStore, EventLog, Members
+from tidegate_server.ports import AggregateStore, Backlog, EventLog, Members
+from tidegate_server.signals.backlogs import Backlogs
+from tidegate_server.signals.metrics import SHARDS
 from tidegate_server.worker.run import Limits
 from tidegate_server.worker.shard import ShardFolder
 from tidegate_server.worker.sharing import shards_of
@@ -42,7 +44,8 @@ class Worker:
     saves work, and nothing depends on it: what one worker commits another can't commit again, so
     two may serve one shard while they have not yet heard of each other.
 
-    limits: see Limits. cached_arms: arms kept in memory for each shard; >= 1.
+    limits: see Limits. cached_arms: arms kept in memory for each shard; >= 1. backlogs: is kept up
+    to date.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Worker:
         *,
         limits: Limits | None = None,
         cached_arms: int = 256,
+        backlogs: Backlogs | None = None,
     ) -> None:
         self.name = WorkerId(secrets.token_hex(8))
         self._events = events
@@ -60,6 +64,7 @@ class Worker:
         self._members = members
         self._limits = limits or Limits()
         self._cached_arms = cached_arms
+        self._backlogs = backlogs or Backlogs()
         self._next_warning = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,8 +75,9 @@ class Worker:
             while not stop.is_set():
                 try:
                     living = await self._members.beat(self.name)
-                    await self._warn_of_lag(serving)
+                    self._backlogs.by_shard = await self._read_backlogs(serving)
                 except StoreUnavailable as error:
+                    self._backlogs.by_shard = {}
                     await retries.pause(stop, error)
                     continue
                 retries.succeeded()
@@ -81,26 +87,27 @@ class Worker:
                 for shard in own - serving.keys():
                     serving[shard] = asyncio.Event()
                     tasks.create_task(self._serve(shard, serving[shard]))
+                SHARDS.set(len(serving))
                 await _pause(stop, BEAT_SECONDS)
             for each in serving.values():
                 each.set()
         await self._leave()
 
-    async def _warn_of_lag(self, shards: Iterable[Shard]) -> None:
-        """Warn, once a minute, of shards in which events wait for long."""
-        if time.monotonic() < self._next_warning:
-            return
-        for shard in shards:
-            backlog = await self._events.backlog(shard)
-            if backlog.age_seconds >= LAG_SECONDS:
-                self._next_warning = time.monotonic() + LAG_LOG_SECONDS
-                log.warning(
-                    "fold_lags",
-                    shard=shard,
-                    seconds=round(backlog.age_seconds, 1),
-                    bytes_ahead=backlog.bytes_ahead[FOLD],
-                    fix="start more workers",
-                )
+    async def _read_backlogs(self, shards: Iterable[Shard]) -> Mapping[Shard, Backlog]:
+        """Return what waits in shards; warn, once a minute, where it has waited for long."""
+        backlogs = {shard: await self._events.backlog(shard) for shard in shards}
+        if time.monotonic() >= self._next_warning:
+            for shard, backlog in backlogs.items():
+                if backlog.age_seconds >= LAG_SECONDS:
+                    self._next_warning = time.monotonic() + LAG_LOG_SECONDS
+                    log.warning(
+                        "fold_lags",
+                        shard=shard,
+                        seconds=round(backlog.age_seconds, 1),
+                        bytes_ahead=backlog.bytes_ahead[FOLD],
+                        fix="start more workers",
+                    )
+        return backlogs
 
     async def _leave(self) -> None:
         try:

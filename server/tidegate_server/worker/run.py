@@ -37,13 +37,14 @@ class Limits:
 class Run:
     """Entries up to `end`, that one included: their events, and those that could not be read.
 
-    size: bytes that the entries take in the store.
+    entries: how many, >= 1. size: bytes that the entries take in the store.
     events: none is later than the arrival of its entry.
     early: how many came more than TOLERANCE_MS before their time, and were moved to their arrival;
     earliest_ms: by how much at the most.
     """
 
     end: Offset
+    entries: int
     size: int
     events: Events
     rejected: tuple[Rejected, ...]
@@ -59,7 +60,7 @@ def decode_run(
     An entry that can't be read does not hold up the others: it is logged and set aside. With
     `probe` so is one whose events make it raise.
     """
-    end, size = entries[0].offset, 0
+    end, count, size = entries[0].offset, 0, 0
     parts: list[Events] = []
     rejected: list[Rejected] = []
     taken = _Taken(limits)
@@ -76,8 +77,9 @@ def decode_run(
             earliest_ms = max(earliest_ms, int(ahead.max(initial=0)))
             parts.append(replace(events, time_ms=events.time_ms - np.maximum(ahead, 0)))
         end = entry.offset
+        count += 1
         size += entry_bytes(entry.payload)
-    return Run(end, size, join(parts), tuple(rejected), early, earliest_ms)
+    return Run(end, count, size, join(parts), tuple(rejected), early, earliest_ms)
 
 
 def _decode(entry: Entry, probe: Callable[[Events], object] | None) -> Events | Rejected:
@@ -95,8 +97,14 @@ def _decode(entry: Entry, probe: Callable[[Events], object] | None) -> Events | 
 
 
 def _set_aside(entry: Entry, reason: str, cause: Exception | None = None) -> Rejected:
-    size = len(entry.payload)
-    log.error("batch_set_aside", offset=entry.offset, size=size, error=reason, exc_info=cause)
+    log.error(
+        "batch_set_aside",
+        request_id=entry.payload[2:18].hex(),  # of a batch by our SDK, which begins with its id
+        offset=entry.offset,
+        size=len(entry.payload),
+        error=reason,
+        exc_info=cause,
+    )
     return Rejected(entry, reason)
 
 

@@ -13,6 +13,14 @@ from tidegate_server.analysis.windows import merge_windows
 from tidegate_server.domain.events import Arm, Events, Offset, Shard
 from tidegate_server.errors import TidegateServerError
 from tidegate_server.ports import AggregateStore, Entry, EventLog, Fold
+from tidegate_server.signals.metrics import (
+    EARLY_EVENTS,
+    FOLD_CONFLICTS,
+    FOLD_SECONDS,
+    FOLDED_BATCHES,
+    FOLDED_EVENTS,
+    SET_ASIDE_BATCHES,
+)
 from tidegate_server.worker.fold import fold, fold_windows
 from tidegate_server.worker.run import Limits, Run, arms_of, decode_run
 from tidegate_server.worker.skew import SkewLog
@@ -89,6 +97,7 @@ class ShardFolder:
         Raises:
             StoreUnavailable: it may or may not have happened: call `forget`.
         """
+        began = self._clock()
         run = decode_run(reading.entries, self._limits)
         try:
             change = await self._change(reading.start, run)
@@ -105,7 +114,9 @@ class ShardFolder:
             self._committed = self._clock()
             self._keep(change.after)
             self._skew.note(run.early, run.earliest_ms)
+            _count(run, self._committed - began)
         else:
+            FOLD_CONFLICTS.inc()
             log.info("another_worker_was_first", shard=self._shard, offset=reading.start)
             self.forget()
         return committed
@@ -145,6 +156,14 @@ class ShardFolder:
             self._arms.move_to_end(arm)
         while len(self._arms) > self._cached_arms:
             self._arms.popitem(last=False)
+
+
+def _count(run: Run, seconds: float) -> None:
+    FOLDED_BATCHES.inc(run.entries - len(run.rejected))
+    FOLDED_EVENTS.inc(len(run.events.value))
+    SET_ASIDE_BATCHES.inc(len(run.rejected))
+    EARLY_EVENTS.inc(run.early)
+    FOLD_SECONDS.observe(seconds)
 
 
 def _fold_alone(events: Events) -> None:

@@ -16,6 +16,7 @@ from tidegate_server.supervisor.role import log_tail
 from tidegate_server.supervisor.tether import tethered
 
 STORE, SERVER, WORKER, SECOND_WORKER = "store", "server", "worker-1", "worker-2"
+CONTROLLER = "controller"
 START_SECONDS = 30
 STOP_SECONDS = 20
 POLL_SECONDS = 0.05
@@ -25,7 +26,7 @@ FATAL = ("Traceback", "error: unexpected", "batch_set_aside", "call_failed")
 
 @dataclass
 class Roles:
-    """Processes by name: STORE, SERVER, and anything else for a worker.
+    """Processes by name: STORE, SERVER, names that begin with CONTROLLER, and else for workers.
 
     `store_command` takes the place of the embedded store's, and `redis_urls` of its URL by role.
     """
@@ -92,6 +93,8 @@ class Roles:
         if name == STORE:
             own = self.store_command
             return embedded_store.command(self.data_dir) if own is None else own()
+        if name.startswith(CONTROLLER):
+            return command(CONTROLLER)
         return command(SERVER if name == SERVER else "worker")
 
     def _environment(self, name: str) -> dict[str, str]:

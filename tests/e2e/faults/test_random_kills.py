@@ -32,13 +32,13 @@ class Kill:
     again: float
 
 
-def schedule(seed: int, kills: int, seconds: float) -> list[Kill]:
+def schedule(seed: int, kills: int, seconds: float, roles: Sequence[str] = ROLES) -> list[Kill]:
     """Draw kills, as many of each role; roles may be away together, and none is killed then."""
     rng = random.Random(seed)
-    order = list(ROLES) * (kills // len(ROLES))
+    order = list(roles) * (kills // len(roles))
     rng.shuffle(order)
     drawn: list[Kill] = []
-    back = dict.fromkeys(ROLES, 0.0)  # when each role has run for a while again
+    back = dict.fromkeys(roles, 0.0)  # when each role has run for a while again
     for role, at in zip(order, sorted(rng.uniform(0, seconds) for _ in order), strict=True):
         begin = max(at, back[role])
         again = begin + rng.uniform(0, LONGEST_DOWN)

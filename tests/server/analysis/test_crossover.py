@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from tidegate_server.analysis.crossover import Crossover, crossover, crossovers
+from tidegate_server.analysis.crossover import Crossover, _chance, crossover, crossovers
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.units import bitmap_of, empty_bitmap
 
@@ -50,6 +51,18 @@ def test_a_p_value_keeps_its_promise_without_crossover() -> None:
     for level in (0.01, 0.05, 0.2):
         bound = level + 4 * math.sqrt(level * (1 - level) / 600)
         assert (p_values <= level).mean() <= bound
+
+
+def test_a_p_value_is_that_of_the_hypergeometric_distribution() -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(300):
+        bits = int(rng.integers(8, 1 << 20))
+        left, right = (int(each) for each in rng.integers(0, bits + 1, 2))
+        least, mean = max(0, left + right - bits), left * right / bits
+        near = np.clip(rng.normal(mean, math.sqrt(mean + 1)), least, min(left, right))
+        for common in (least, int(near), min(left, right)):
+            expected = stats.hypergeom.sf(common - 1, bits, left, right)
+            assert _chance(common, bits, left, right) == pytest.approx(expected, 1e-6, 1e-250)
 
 
 def test_a_crossover_of_one_percent_is_seen() -> None:

@@ -1,5 +1,6 @@
 """The verdicts in their order, and how often the whole decision is wrong."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +8,17 @@ import pytest
 
 from tests.server.analysis.simulation import monte_carlo_error
 from tidegate_server.analysis.comparison import Estimate, compare
-from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
+from tidegate_server.analysis.confidence_sequence import (
+    Tuning,
+    effective_size,
+    one_sided_margin,
+)
 from tidegate_server.analysis.decision import (
     EffectRule,
     Evidence,
     Goal,
     Guardrail,
+    Judgement,
     MetricEvidence,
     Options,
     Verdict,
@@ -196,11 +202,50 @@ def test_fixed_bounds_are_those_of_the_estimate(sign: float) -> None:
 def test_without_a_ratio_there_are_no_relative_bounds() -> None:
     found = estimate(bare_figure(0.0, 0.0, 0.1, 99), bare_figure(1.0, 0.1, 0.1, 99))
     assert fixed_source(found)(0.05) == NotEstimable(Cause.NOT_POSITIVE)
-    phases = [PhaseFigures(bare_figure(0.0, 0.0, 0.1, 9), bare_figure(1.0, 0.1, 0.1, 9), 400, 400)]
+    phases = [PhaseFigures(bare_figure(-1.0, 0.1, 0.1, 9), bare_figure(1.0, 0.1, 0.1, 9), 400, 400)]
     assert sequence_source(phases, Tuning(800))(0.05) == NotEstimable(Cause.NOT_POSITIVE)
     early = sequence_source(phases, Tuning(800, burn_in=500))(0.05)
     assert isinstance(early, NotEstimable)
     assert early.cause is Cause.BURN_IN
+
+
+NO_ERRORS = bare_figure(0.0, 0.0, 0.0, 99)
+SURE, VAGUE = bare_figure(1.0, 0.1, 0.1, 99), bare_figure(1.0, 0.4, 0.4, 99)
+TUNING = Tuning(800)
+
+
+def bounds_of(control: Figure, treatment: Figure) -> Bounds:
+    found = sequence_source([PhaseFigures(control, treatment, 400, 400)], TUNING)(0.05)
+    assert isinstance(found, Bounds)
+    return found
+
+
+def test_relative_bounds_where_one_arm_has_no_errors() -> None:
+    """The bound r is where treatment less r times control is k errors of that from 0."""
+    ratio = math.sqrt((1 / one_sided_margin(1.0, 0.05)) ** 2 - 0.1**2) / 0.1
+    found = bounds_of(NO_ERRORS, SURE)
+    assert found.lower == pytest.approx(ratio - 1)
+    assert found.upper == math.inf
+    found = bounds_of(SURE, NO_ERRORS)
+    assert found.lower == -1
+    assert found.upper == pytest.approx(1 / ratio - 1)
+    assert bounds_of(NO_ERRORS, VAGUE) == bounds_of(VAGUE, NO_ERRORS) == Bounds(-1, math.inf)
+
+
+def test_without_any_error_nothing_is_shown() -> None:
+    phases = [PhaseFigures(NO_ERRORS, NO_ERRORS, 400, 400)]
+    assert sequence_source(phases, TUNING)(0.05) == NotEstimable(Cause.ZERO_VARIANCE)
+
+
+def test_harm_is_seen_where_the_control_has_no_errors() -> None:
+    def judged(treatment: Figure) -> Judgement:
+        source = sequence_source([PhaseFigures(NO_ERRORS, treatment, 400, 400)], TUNING)
+        error = MetricEvidence("error", Guardrail(0.1), False, source, 1.0, 0.5)
+        return judge(Evidence((error,), 400, 0.5))
+
+    assert judged(SURE).verdict is Verdict.BREACH
+    says = "error could be worse by any amount; the margin is 10.0%"
+    assert judged(VAGUE) == Judgement(Verdict.PASS, (says,))
 
 
 def test_bounds_too_large_for_floating_point() -> None:

@@ -145,7 +145,13 @@ def test_an_empty_histogram_changes_nothing() -> None:
     ):
         assert np.array_equal(merged.counts, full.counts)
         assert np.array_equal(bins(merged), bins(full))
-    assert occupied_bins(merge_histograms(Histogram.empty(), Histogram.empty())) == 0
+    assert occupied_bins(merge_histograms(Histogram.empty(), Histogram.empty())).size == 0
+
+
+def test_occupied_bins_rise_and_have_no_gaps_filled() -> None:
+    values = np.array([8.0, -1.0, 0.0, 8.0])
+    histogram = histogram_of(np.array([0, 1, 2, 3]), values)
+    assert occupied_bins(histogram).tolist() == sorted({bin_of(each) for each in values.tolist()})
 
 
 def test_relative_error_is_largest_in_the_first_bin_of_an_octave() -> None:

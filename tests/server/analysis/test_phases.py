@@ -34,11 +34,7 @@ def coins(units: int, probability: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_one_phase_stays_as_it_is() -> None:
     pair = (mean_of(*coins(500, 0.3)), mean_of(*coins(400, 0.4)))
-    alone = estimate(pair)
-    combined = estimate(combine_phases([pair]))
-    assert combined.difference == pytest.approx(alone.difference, rel=1e-12)
-    assert combined.p_value == pytest.approx(alone.p_value, rel=1e-9)
-    assert combined.degrees == pytest.approx(alone.degrees, rel=1e-9)
+    assert combine_phases([pair]) == pair
 
 
 def test_simpsons_paradox() -> None:

@@ -19,9 +19,9 @@ from tidegate_server.analysis.clusters import (
 from tidegate_server.analysis.confidence_sequence import one_sided_margin
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure
+from tidegate_server.analysis.looks import Analysis
 from tidegate_server.analysis.means import unit_mean_figure
 from tidegate_server.analysis.planning import (
-    Analysis,
     Design,
     PlannedMetric,
     detectable,

@@ -13,7 +13,7 @@ from tidegate_server.analysis.effects import Interval
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure, cluster_error
 from tidegate_server.analysis.histogram import histogram_of
-from tidegate_server.analysis.quantiles import quantile_figure
+from tidegate_server.analysis.quantiles import quantile_figure, quantile_figures
 
 LATENCIES = np.random.default_rng(1).lognormal(4, 1, 20_000)
 
@@ -27,6 +27,20 @@ def figure(histogram: Histogram, share: float, *, exact: bool = False) -> Figure
 def spread(values: np.ndarray) -> Histogram:
     group = np.random.default_rng(values.size).integers(0, GROUPS, values.size)
     return histogram_of(group, values)
+
+
+def test_several_quantiles_at_once_are_those_asked_for_one_by_one() -> None:
+    histogram, shares = spread(LATENCIES), (0.5, 0.9, 0.999, 0.99999)
+    together = quantile_figures(histogram, shares, exact=False)
+    for share, found in zip(shares, together, strict=True):
+        alone = quantile_figure(histogram, share, exact=False)
+        if isinstance(alone, NotEstimable):
+            assert found == alone
+            continue
+        assert isinstance(found, Figure)
+        assert (found.value, found.below, found.above) == (alone.value, alone.below, alone.above)
+        assert np.array_equal(found.influence, alone.influence)
+    assert isinstance(together[-1], NotEstimable)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 0.99])

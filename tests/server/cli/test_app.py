@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from tests.server.cli.conftest import Cli
@@ -26,6 +29,18 @@ def test_help_names_the_commands(cli: Cli) -> None:
         "demo",
     ):
         assert command in out
+
+
+def test_what_takes_long_to_load_waits_for_the_command_that_needs_it() -> None:
+    program = "import sys, tidegate_server.cli.app; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    assert {"numpy", "scipy", "redis", "tidegate_server.bootstrap"}.isdisjoint(loaded)
+
+
+def test_the_statistics_that_servers_need_are_those_that_load_fast() -> None:
+    program = "import sys, tidegate_server.bootstrap; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    assert {"scipy.stats", "scipy.optimize"}.isdisjoint(loaded)
 
 
 def test_an_unknown_command_is_a_usage_error(cli: Cli) -> None:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from tests.server.cli.conftest import Cli
-from tidegate_server.analysis.planning import Analysis, Design, relative_metric, units_needed
+from tidegate_server.analysis.looks import Analysis
+from tidegate_server.analysis.planning import Design, relative_metric, units_needed
 from tidegate_server.cli.plan_metric import parse_goal, parse_guardrail, parse_number
 from tidegate_server.errors import InvalidField
 

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import WITHOUT_SETTINGS, Stack, command, running_stack
+from tests.e2e.stack import WITHOUT_SETTINGS, Stack, command, free_port, running_stack
 from tests.server.cli.conftest import Cli
+from tests.server.signals.scraping import scrape_now
 from tidegate_server import embedded_store
+from tidegate_server.cli.listening import metrics_address
 from tidegate_server.cli.up import _roles
+from tidegate_server.errors import ConfigurationError
 from tidegate_server.settings import Settings
 
 ROLES = ("store", "worker", "server")
@@ -103,6 +106,51 @@ def test_with_a_store_of_its_own_it_starts_none(running: Stack, tmp_path: Path) 
     with running_stack(tmp_path, TIDEGATE_REDIS_URL=url) as up:
         assert "store" not in up.roles()
         assert not (tmp_path / "valkey").exists()
+
+
+def test_each_role_serves_its_metrics_and_the_store_has_none(running: Stack) -> None:
+    roles = running.roles()
+    assert "metrics" not in roles["store"]
+    for role in ("server", "worker"):
+        found = scrape_now(roles[role]["metrics"])
+        assert [labels[1] for labels in found.all_of("tidegate_build_info")] == [role]
+
+
+def test_metrics_can_be_off(tmp_path: Path) -> None:
+    settings = Settings.load(data_dir=tmp_path, redis_url="redis://h", metrics_listen="off")
+    for role in _roles(settings):
+        assert (role.metrics, role.environment["TIDEGATE_METRICS_LISTEN"]) == (None, "off")
+
+
+def test_roles_have_their_ports_for_metrics_in_a_row_but_for_what_is_taken() -> None:
+    first = row_of_free_ports(3)
+    with socket.create_server(("127.0.0.1", first + 1)):
+        assert metrics_address("server", f"127.0.0.1:{first}") == f"127.0.0.1:{first}"
+        assert metrics_address("controller", f"127.0.0.1:{first}") == f"127.0.0.1:{first + 2}"
+        instead = metrics_address("worker", f"127.0.0.1:{first}")
+    assert instead.rpartition(":")[2] not in ("0", str(first + 1))
+
+
+def row_of_free_ports(length: int) -> int:
+    """Return the first of so many ports in a row that nobody listens on."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + length):
+                socket.create_server(("127.0.0.1", port)).close()
+        except (OSError, OverflowError):
+            continue
+        return first
+
+
+@pytest.mark.parametrize(("role", "listen"), [("worker", "127.0.0.1:65535"), ("new", None)])
+def test_a_role_without_a_port_in_the_row_has_any(role: str, listen: str | None) -> None:
+    assert 0 < int(metrics_address(role, listen).rpartition(":")[2]) < 65_535
+
+
+def test_metrics_at_an_address_of_another_machine_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"TIDEGATE_METRICS_LISTEN: cannot listen on 1\.1"):
+        metrics_address("server", "1.1.1.1:9464")
 
 
 def test_the_embedded_store_syncs_as_the_setting_says(tmp_path: Path) -> None:

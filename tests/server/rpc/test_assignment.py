@@ -19,7 +19,7 @@ from tidegate.v1 import (
     flag_service_pb2_grpc,
 )
 from tidegate_server.bootstrap import run_server
-from tidegate_server.services import config_feed
+from tidegate_server.services import feed
 from tidegate_server.settings import Settings
 
 CHANGES = 40
@@ -110,7 +110,7 @@ async def test_little_is_kept_for_a_watcher_that_does_not_read(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it missed is not queued: it is given the changes that are kept, or a snapshot."""
-    monkeypatch.setattr(config_feed, "KEPT_CHANGES", CHANGES // 4)
+    monkeypatch.setattr(feed, "KEPT_CHANGES", CHANGES // 4)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(run_server(settings, stop))

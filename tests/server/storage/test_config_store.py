@@ -97,7 +97,7 @@ async def test_a_change_wakes_a_reader_that_waits(store: RedisConfigStore) -> No
         assert await waiting == change(1)
 
 
-async def test_an_idle_second_yields_none(store: RedisConfigStore) -> None:
+async def test_an_idle_while_yields_none(store: RedisConfigStore) -> None:
     await store.commit(change(1))
     async with aclosing(store.changes(Revision(1))) as changes:
         assert await anext(changes) is None

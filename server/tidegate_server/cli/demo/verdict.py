@@ -20,6 +20,7 @@ GUARDRAILS: tuple[Measure, ...] = (
 _STATISTIC_NAMES = {
     report_service_pb2.STATISTIC_MEAN: "",
     report_service_pb2.STATISTIC_P50: " p50",
+    report_service_pb2.STATISTIC_P90: " p90",
     report_service_pb2.STATISTIC_P95: " p95",
     report_service_pb2.STATISTIC_P99: " p99",
 }

@@ -109,7 +109,9 @@ def _with_gaps(
     if judged.verdict not in HEALTHY:
         return judged
     silence = plan.quality.silence
-    if found.newest is None or now - found.newest > silence:
+    if found.newest is None:
+        return Judgement(Verdict.NO_DATA, ("an arm has had no event since the split changed",))
+    if now - found.newest > silence:
         return Judgement(
             Verdict.NO_DATA, (f"an arm has had no event for {format_duration(silence)}",)
         )

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
-from tidegate.model import PPM, Flag
+from tidegate.model import PPM, Direction, Flag
 from tidegate_server.domain.checks import percent, unknown
 from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments import gate_checks, limits
@@ -18,6 +19,7 @@ from tidegate_server.domain.experiments.plan import (
     RollbackMode,
     Stage,
 )
+from tidegate_server.domain.metrics import direction_of
 from tidegate_server.errors import InvalidField
 
 MOST_STAGES = 20
@@ -30,7 +32,7 @@ LONGEST_WINDOW = timedelta(hours=24)
 
 def problems(plan: Plan) -> tuple[InvalidField, ...]:
     """Return everything that is wrong with a plan by itself, at most once for each field."""
-    found = (
+    found = [
         *_names(plan),
         *_goal(plan),
         *_guardrails(plan),
@@ -41,19 +43,43 @@ def problems(plan: Plan) -> tuple[InvalidField, ...]:
         *gate_checks.change_windows(plan),
         *gate_checks.notifications(plan),
         *_notes(plan),
-    )
+    ]
+    return each_once(found)
+
+
+def each_once(found: Sequence[InvalidField]) -> tuple[InvalidField, ...]:
+    """Return the first problem of each field."""
     return tuple({each.field: each for each in reversed(found)}.values())[::-1]
 
 
 def flag_problems(plan: Plan, flag: Flag) -> tuple[InvalidField, ...]:
     """Return what is wrong with a plan beside its flag."""
+    return (*_variants(plan, flag), *_directions(plan, flag))
+
+
+def _variants(plan: Plan, flag: Flag) -> Problems:
     keys = [variant.key for variant in flag.variants]
-    named = {"control": plan.control, "treatment": plan.treatment}
-    return tuple(
-        InvalidField(field, f"variant {unknown(key, keys)}")
-        for field, key in named.items()
-        if key not in keys
-    )
+    for field, key in (("control", plan.control), ("treatment", plan.treatment)):
+        if key not in keys:
+            yield InvalidField(field, f"variant {unknown(key, keys)}")
+
+
+def _directions(plan: Plan, flag: Flag) -> Problems:
+    """Check that it is known of every metric that is compared which way it is better."""
+    compared = {
+        f"guardrails[{index}].metric": each.metric.outcome
+        for index, each in enumerate(plan.guardrails)
+        if isinstance(each, Margin)
+    }
+    if plan.goal is not None:
+        compared = {"goal.metric": plan.goal.metric.outcome} | compared
+    for field, outcome in compared.items():
+        if direction_of(outcome, flag.metrics) is Direction.UNKNOWN:
+            yield InvalidField(
+                field,
+                f"it is not known which way {outcome!r} is better: "
+                f"declare it among the metrics of flag {flag.key!r}",
+            )
 
 
 def _names(plan: Plan) -> Problems:

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from tidegate.model import Snapshot
 from tidegate_server.analysis.decision import Evidence
 from tidegate_server.analysis.estimable import NotEstimable
+from tidegate_server.domain.experiments.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class FlagSeen:
     """The flag as it stands: shares in ppm, the kill switch, and what is gone, in words.
 
-    phase: its present one, >= 1; 0 where the flag is gone.
+    phase: its present one, >= 1. Where the flag or a variant is gone, all numbers are 0.
     """
 
     control_ppm: int
@@ -20,6 +22,24 @@ class FlagSeen:
     killed: bool = False
     gone: str = ""
     phase: int = 0
+
+
+def flag_seen(plan: Plan, snapshot: Snapshot) -> FlagSeen:
+    """Return the flag of a plan as it stands in a snapshot."""
+    flag = snapshot.flags.get(plan.flag)
+    if flag is None:
+        return FlagSeen(0, 0, gone=f"there is no flag {plan.flag!r}")
+    variants = [variant.key for variant in flag.variants]
+    for key in (plan.control, plan.treatment):
+        if key not in variants:
+            return FlagSeen(0, 0, gone=f"flag {plan.flag!r} has no variant {key!r}")
+    shares = {share.variant: share.ppm for share in flag.split}
+    return FlagSeen(
+        control_ppm=shares.get(plan.control, 0),
+        treatment_ppm=shares.get(plan.treatment, 0),
+        killed=flag.killed,
+        phase=flag.phase,
+    )
 
 
 class GateState(StrEnum):
@@ -57,9 +77,10 @@ class Findings:
         ceilings, which are judged over several looks.
     ceilings: one reading for each of the plan's, in order.
     stage_units: in the present phase, of the smaller of the arms that have a share, >= 0.
-    newest: when the arm with a share that has been silent for longest was last heard of; None:
-        never.
-    absent: metrics of the plan that have no event in an arm with a share.
+    newest: when the arm with a share that has been silent for longest was last heard of in the
+        present phase; None: never.
+    absent: metrics of the plan that have no event in an arm with a share. A ceiling's need have
+        none in the control.
     sample_ratio_p: always-valid p-value of the present phase's split, in (0, 1].
     """
 

@@ -50,7 +50,7 @@ class Measured:
     """A metric at the time of a decision.
 
     role: goal, guardrail or ceiling. value: the effect's estimate, or the figure under a ceiling;
-    lower, upper: one-sided bounds of the effect at the plan's alpha; None: not estimable.
+    lower, upper: one-sided bounds of the effect at the plan's alpha; None: not estimable, or none.
     threshold: the minimum effect, the margin or the limit. tolerance: harm from which it rolls
     back.
     """

@@ -1,5 +1,6 @@
 """One chance to act on an experiment."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -129,9 +130,8 @@ class Turn:
         evidence = self.assessment.evidence if self.assessment else None
         for each in evidence.metrics if evidence else ():
             bounds = each.bounds(self.plan.quality.alpha)
-            lower, upper = (
-                (bounds.lower, bounds.upper) if isinstance(bounds, Bounds) else (None, None)
-            )
+            ends = (bounds.lower, bounds.upper) if isinstance(bounds, Bounds) else (None, None)
+            lower, upper = (None if end is None or math.isinf(end) else end for end in ends)
             goal = isinstance(each.role, Goal)
             yield Measured(
                 metric=each.name,

@@ -5,7 +5,7 @@ import pytest
 
 from tests.server.domain.drafts import DRAFT
 from tests.server.domain.experiments.samples import HOUR, MINUTE, PERCENT, PLAN
-from tidegate.model import PPM, FlagKey, VariantKey
+from tidegate.model import PPM, Direction, FlagKey, Metric, VariantKey
 from tidegate_server.domain.experiments.checks import flag_problems, problems
 from tidegate_server.domain.experiments.plan import (
     AfterHold,
@@ -116,3 +116,18 @@ def test_the_flag_must_have_both_variants() -> None:
     assert flag_problems(PLAN, DRAFT) == ()
     (problem,) = flag_problems(replace(PLAN, treatment=VariantKey("v22")), DRAFT)
     assert str(problem) == "treatment: variant 'v22' is not known; did you mean 'v2'?"
+
+
+def test_what_is_compared_must_have_a_direction() -> None:
+    tokens, joy = MetricName("tokens"), MetricName("joy")
+    plan = replace(PLAN, goal=Goal(joy), guardrails=(Ceiling(joy, 1.0), Margin(tokens, 0.1, 0.1)))
+    lower = Metric("tokens", Direction.LOWER)
+    assert [each.field for each in flag_problems(plan, DRAFT)] == [
+        "goal.metric",
+        "guardrails[1].metric",
+    ]
+    (problem,) = flag_problems(plan, replace(DRAFT, metrics=(lower,)))
+    assert str(problem) == (
+        "goal.metric: it is not known which way 'joy' is better: "
+        "declare it among the metrics of flag 'chat-model'"
+    )

@@ -21,8 +21,8 @@ from tidegate.model import PPM, SplitShare
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.domain.experiments.commands import Request
-from tidegate_server.domain.experiments.decide import decide
-from tidegate_server.domain.experiments.look import CeilingReading, Look
+from tidegate_server.domain.experiments.decide import decide, decide_and_see
+from tidegate_server.domain.experiments.look import CeilingReading, Gate, GateState, Look
 from tidegate_server.domain.experiments.plan import (
     AfterHold,
     Ceiling,
@@ -302,6 +302,7 @@ def test_names_of_metrics_read_back(text: str) -> None:
 def test_the_mean_is_what_a_bare_name_stands_for() -> None:
     assert metric_name("rating.mean") == metric_name("rating") == MetricName("rating")
     assert metric_name("latency_ms.p99") == MetricName("latency_ms", Statistic.P99)
+    assert metric_name("latency_ms.p90") == MetricName("latency_ms", Statistic.P90)
 
 
 def test_a_whole_run_without_fault() -> None:
@@ -324,3 +325,41 @@ def test_a_whole_run_without_fault() -> None:
         Action.PROMOTE,
         Action.FINISH,
     ]
+
+
+COMPLETE = replace(OBSERVING, looked=NOW, healthy=True, baked=HOUR, streak=5)
+
+
+def test_a_stage_is_left_only_past_what_stands_behind_it() -> None:
+    now = NOW + TEN
+    waiting = look(Verdict.PASS, 5 * PERCENT, now, Gate(GateState.WAITING, "the hook is asked"))
+    step = decide(PLAN, COMPLETE, waiting, now)
+    assert (step.state.status, step.decisions) == (Status.OBSERVING, ())
+    step = decide(PLAN, step.state, look(Verdict.PASS, 5 * PERCENT, now), now)
+    assert (step.state.status, step.state.stage) == (Status.ENTERING, 1)
+
+
+def test_a_no_behind_a_stage_rejects_the_treatment() -> None:
+    now = NOW + TEN
+    refused = look(Verdict.PASS, 5 * PERCENT, now, Gate(GateState.FAILED, "the hook said no"))
+    step = decide(PLAN, COMPLETE, refused, now)
+    assert (step.state.status, step.share_ppm) == (Status.ROLLING_BACK, 0)
+    assert step.state.ending is Status.REJECTED
+    assert "the hook said no" in step.state.reason
+
+
+def test_what_a_look_saw_has_its_figures_and_what_it_waits_for() -> None:
+    now = NOW + TEN
+    waiting = look(Verdict.PASS, 5 * PERCENT, now, Gate(GateState.WAITING, "the hook is asked"))
+    step, saw = decide_and_see(PLAN, COMPLETE, waiting, now)
+    assert step == decide(PLAN, COMPLETE, waiting, now)
+    assert (saw.time, saw.stage, saw.share_ppm) == (now, "canary", 5 * PERCENT)
+    assert (saw.verdict, saw.units, saw.information) == (Verdict.PASS, 5_000, 0.5)
+    assert saw.reasons[-1] == "the hook is asked"
+    assert [each.role for each in saw.measured] == ["goal", "guardrail", "ceiling"]
+
+
+def test_an_outage_is_seen_without_figures() -> None:
+    _, saw = decide_and_see(PLAN, OBSERVING, Look(seen(5 * PERCENT), "the store is away"), NOW)
+    assert (saw.verdict, saw.units, saw.information) == (Verdict.OUTAGE, None, None)
+    assert saw.measured == ()

@@ -1,0 +1,211 @@
+"""What a look finds in the live aggregates: the figures of a report, of the present attempt.
+
+Only phases from `State.first_phase` on count, and of them only units that the split gave their
+variant.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from tidegate.model import Direction, Flag, Phase, VariantKey
+from tidegate_server.analysis.aggregates import ArmAggregate
+from tidegate_server.analysis.comparison import Estimate, compare
+from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
+from tidegate_server.analysis.decision import Evidence, MetricEvidence
+from tidegate_server.analysis.estimable import Cause, NotEstimable
+from tidegate_server.analysis.evidence import Source, sequence_source
+from tidegate_server.analysis.phases import Pair, combine_phases
+from tidegate_server.analysis.quality import Quality
+from tidegate_server.analysis.sample_ratio import SampleRatio
+from tidegate_server.analysis.timeline import pool
+from tidegate_server.analysis.windows import (
+    Resolution,
+    Windows,
+    empty_windows,
+    merge_windows,
+    since,
+)
+from tidegate_server.domain.comparisons import (
+    SEQUENCE,
+    Phases,
+    UnitsOfPair,
+    at_least,
+    detectable_of,
+    figures_of,
+    pairs_of,
+    units_of,
+    units_of_pairs,
+)
+from tidegate_server.domain.events import Arm
+from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics
+from tidegate_server.domain.experiments.look import CeilingReading, Findings
+from tidegate_server.domain.experiments.plan import Ceiling, Plan
+from tidegate_server.domain.experiments.state import State
+from tidegate_server.domain.metrics import QUANTILES, Statistic, direction_of
+from tidegate_server.domain.report_quality import quality_of
+
+_RESOLUTION = Resolution.TEN_SECONDS
+_MS = timedelta(milliseconds=1)
+
+
+def findings(
+    plan: Plan,
+    state: State,
+    flag: Flag,
+    arms: Mapping[Arm, ArmAggregate],
+    windows: Mapping[Arm, Windows],
+    folded: datetime,
+) -> Findings:
+    """Return what a look finds.
+
+    arms: the flag's live aggregates; earlier phases may be left out. windows: of ten seconds, at
+    least those from `windows_start` on. folded: up to when events have been folded, an aware time:
+    the present moment less the worker's lag.
+    """
+    data = _by_variant(plan, state, arms)
+    control, treated = data[plan.control], data[plan.treatment]
+    checked = quality_of(flag, plan.control, [plan.treatment], data)
+    shares = {share.variant: share.ppm for share in flag.split}
+    exposed = [each for each in (plan.control, plan.treatment) if shares.get(each)]
+    present = [data[variant].get(flag.phase) for variant in exposed]
+    ratio = checked.sample_ratio
+    return Findings(
+        evidence=_evidence(plan, flag, control, treated, checked.quality),
+        ceilings=tuple(_ceilings(plan, state, windows, folded)),
+        stage_units=_least_units(present),
+        newest=_newest(present),
+        absent=tuple(_absent(plan, data, exposed)),
+        sample_ratio_p=ratio.p_value if isinstance(ratio, SampleRatio) else 1.0,
+    )
+
+
+def windows_start(plan: Plan, folded: datetime) -> int | None:
+    """Return from when on `findings` needs windows, in ms since 1970; None: it needs none."""
+    starts = [_start(each, folded) for each in plan.ceilings]
+    return min(starts) * _RESOLUTION.length_ms if starts else None
+
+
+def _by_variant(
+    plan: Plan, state: State, arms: Mapping[Arm, ArmAggregate]
+) -> Mapping[VariantKey, Phases]:
+    """Return the attempt's aggregates: control, treatment, and whatever else there is."""
+    data: dict[VariantKey, dict[Phase, ArmAggregate]] = {plan.control: {}, plan.treatment: {}}
+    for arm, aggregate in arms.items():
+        if _counts(arm, state):
+            data.setdefault(arm.variant, {})[arm.phase] = aggregate
+    return data
+
+
+def _counts(arm: Arm, state: State) -> bool:
+    return arm.phase >= state.first_phase and not arm.outside_split
+
+
+def _evidence(
+    plan: Plan, flag: Flag, control: Phases, treated: Phases, quality: Quality
+) -> Evidence:
+    """Return the comparisons over all phases that both arms have units in."""
+    planned = plan.goal.planned_units if plan.goal else SEQUENCE.planned
+    tuning = Tuning(planned, burn_in=plan.quality.burn_in)
+    units = units_of_pairs(control, treated)
+    counted = [(at_least(one), at_least(other)) for one, other in units.values()]
+    both = [each for each in counted if min(each) > 0]
+    metrics = []
+    for judged in judged_metrics(plan):
+        name = judged.name
+        quantiles = () if name.statistic is Statistic.MEAN else (name.statistic,)
+        pairs = pairs_of(name.outcome, control, treated, quantiles)[name.statistic]
+        metrics.append(_metric(judged, flag, pairs, units, tuning))
+    return Evidence(
+        metrics=tuple(metrics),
+        units=min(sum(each) for each in zip(*both, strict=True)) if both else 0.0,
+        information=sum(effective_size(*each) for each in both) / planned,
+        quality=quality,
+    )
+
+
+def _metric(
+    judged: JudgedMetric,
+    flag: Flag,
+    pairs: Mapping[Phase, Pair] | NotEstimable,
+    units: Mapping[Phase, UnitsOfPair],
+    tuning: Tuning,
+) -> MetricEvidence:
+    direction = direction_of(judged.name.outcome, flag.metrics)
+    estimate: Estimate | NotEstimable
+    if isinstance(pairs, NotEstimable):
+        estimate, bounds = pairs, _unknown(pairs)
+    else:
+        estimate = compare(*combine_phases(list(pairs.values())))
+        bounds = cache(sequence_source(figures_of(pairs, units), tuning))
+    if direction is Direction.UNKNOWN:
+        bounds = _unknown(NotEstimable(Cause.NO_DIRECTION))
+    return MetricEvidence(
+        name=str(judged.name),
+        role=judged.role,
+        higher_is_better=direction is Direction.HIGHER,
+        bounds=bounds,
+        point=estimate if isinstance(estimate, NotEstimable) else estimate.relative_difference,
+        tolerance=judged.tolerance,
+        detectable=detectable_of(estimate),
+    )
+
+
+def _unknown(cause: NotEstimable) -> Source:
+    return lambda _: cause
+
+
+def _ceilings(
+    plan: Plan, state: State, windows: Mapping[Arm, Windows], folded: datetime
+) -> Iterator[CeilingReading]:
+    own = [
+        each
+        for arm, each in windows.items()
+        if arm.variant == plan.treatment and _counts(arm, state)
+    ]
+    merged = merge_windows(own) if own else empty_windows(_RESOLUTION)
+    for ceiling in plan.ceilings:
+        yield _reading(ceiling, since(merged, _start(ceiling, folded)))
+
+
+def _start(ceiling: Ceiling, folded: datetime) -> int:
+    """Return the first window that counts.
+
+    Those that have ended, as many as the ceiling's span has, and the one that is still open: so a
+    breach is seen with its first events, and there is never less than the whole span, nor more than
+    ten seconds beyond it.
+    """
+    moment = (folded - datetime.fromtimestamp(0, UTC)) // _MS
+    return moment // _RESOLUTION.length_ms - ceiling.window // _MS // _RESOLUTION.length_ms
+
+
+def _reading(ceiling: Ceiling, windows: Windows) -> CeilingReading:
+    statistic = ceiling.metric.statistic
+    shares = () if statistic is Statistic.MEAN else (QUANTILES[statistic],)
+    pooled = pool(windows, ceiling.metric.outcome, shares)
+    if isinstance(pooled, NotEstimable):
+        return CeilingReading(pooled, 0)
+    return CeilingReading(pooled.quantiles[0] if shares else pooled.mean, pooled.count)
+
+
+def _least_units(present: Sequence[ArmAggregate | None]) -> float:
+    return min((at_least(units_of(each)) if each else 0.0 for each in present), default=0.0)
+
+
+def _newest(present: Sequence[ArmAggregate | None]) -> datetime | None:
+    """Return when the arm that has been silent for longest was last heard of, in this phase."""
+    last = min((each.last_ms if each else 0 for each in present), default=0)
+    return datetime.fromtimestamp(last / 1000, UTC) if last else None
+
+
+def _absent(
+    plan: Plan, data: Mapping[VariantKey, Phases], exposed: Iterable[VariantKey]
+) -> Iterator[str]:
+    """Yield the metrics of which an arm has no event; a ceiling's concerns the treatment alone."""
+    compared = {each.name for each in judged_metrics(plan)}
+    for metric in plan.metrics():
+        for variant in exposed:
+            needed = metric in compared or variant == plan.treatment
+            if needed and not any(metric.outcome in arm.outcomes for arm in data[variant].values()):
+                yield str(metric)
+                break

@@ -1,0 +1,1 @@
+"""What the server tells its operators: metrics, and lines of the log that have a fixed form."""

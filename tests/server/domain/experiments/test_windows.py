@@ -1,0 +1,98 @@
+"""Change windows: shares rise only within them, and fall at any time."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, PLAN, look
+from tidegate.model import PPM
+from tidegate_server.analysis.decision import Verdict
+from tidegate_server.domain.experiments.decide import decide
+from tidegate_server.domain.experiments.plan import ChangeWindow, Plan, Weekday
+from tidegate_server.domain.experiments.state import State, Status
+from tidegate_server.domain.experiments.windows import may_rise
+
+WORKDAYS = (Weekday.MON, Weekday.TUE, Weekday.WED, Weekday.THU, Weekday.FRI)
+OFFICE = ChangeWindow(WORKDAYS, time(9), time(17), "Europe/Berlin")
+SATURDAY = NOW
+"""The samples' NOW is Saturday, 31 January 2026, 12:00 UTC."""
+
+
+def with_window(*windows: ChangeWindow) -> Plan:
+    return replace(PLAN, change_windows=windows)
+
+
+@pytest.mark.parametrize(
+    ("moment", "may"),
+    [
+        (datetime(2026, 1, 30, 7, 59, 59, tzinfo=UTC), False),
+        (datetime(2026, 1, 30, 8, 0, tzinfo=UTC), True),
+        (datetime(2026, 1, 30, 15, 59, 59, tzinfo=UTC), True),
+        (datetime(2026, 1, 30, 16, 0, tzinfo=UTC), False),
+        (datetime(2026, 1, 31, 12, 0, tzinfo=UTC), False),
+        (datetime(2026, 7, 3, 7, 0, tzinfo=UTC), True),  # summer time: 09:00 there
+    ],
+)
+def test_windows_are_read_in_their_own_zone(moment: datetime, may: bool) -> None:
+    assert may_rise(with_window(OFFICE), moment) is may
+
+
+def test_midnight_ends_the_day_and_any_window_will_do() -> None:
+    evening = ChangeWindow((Weekday.SAT,), time(22), time())
+    plan = with_window(OFFICE, evening)
+    assert not may_rise(plan, SATURDAY)
+    assert may_rise(plan, SATURDAY.replace(hour=23, minute=59, second=59))
+    assert not may_rise(plan, SATURDAY + timedelta(hours=12))
+    assert may_rise(PLAN, SATURDAY)
+
+
+ENTERING = State(
+    status=Status.ENTERING,
+    stage=1,
+    share_ppm=5 * PERCENT,
+    attempt=1,
+    started=NOW,
+    since=NOW,
+    last_healthy=NOW,
+)
+
+
+def test_a_stage_waits_for_its_window_and_does_not_stand_still() -> None:
+    plan, state, now = with_window(OFFICE), ENTERING, SATURDAY
+    for _ in range(20):
+        now += HOUR / 6
+        state = decide(plan, state, look(Verdict.PASS, 5 * PERCENT, now), now).state
+        assert (state.status, state.share_ppm, state.waiting_since) == (
+            Status.ENTERING,
+            5 * PERCENT,
+            None,
+        )
+    monday = datetime(2026, 2, 2, 8, tzinfo=UTC)
+    step = decide(plan, state, look(Verdict.PASS, 5 * PERCENT, monday), monday)
+    assert (step.state.status, step.share_ppm) == (Status.OBSERVING, 25 * PERCENT)
+
+
+def test_what_is_unhealthy_stands_still_outside_of_windows_too() -> None:
+    found = look(Verdict.NO_DATA, 5 * PERCENT, NOW)
+    assert decide(with_window(OFFICE), ENTERING, found, NOW).state.waiting_since == NOW
+
+
+def test_the_way_back_knows_no_window() -> None:
+    plan = with_window(OFFICE)
+    step = decide(plan, ENTERING, look(Verdict.BREACH, 5 * PERCENT, NOW), NOW)
+    assert (step.state.status, step.share_ppm) == (Status.ROLLING_BACK, 0)
+
+
+def test_the_last_step_to_everything_waits_as_well() -> None:
+    plan = replace(with_window(OFFICE), stages=PLAN.stages[:1])
+    state = replace(
+        ENTERING, status=Status.OBSERVING, stage=0, baked=HOUR, streak=5, healthy=True, looked=NOW
+    )
+    now = NOW + MINUTE / 6
+    step = decide(plan, state, look(Verdict.PASS, 5 * PERCENT, now), now)
+    assert (step.state.status, step.share_ppm) == (Status.OBSERVING, None)
+    monday = datetime(2026, 2, 2, 8, tzinfo=UTC)
+    state = replace(step.state, looked=monday - MINUTE / 6)
+    step = decide(plan, state, look(Verdict.PASS, 5 * PERCENT, monday), monday)
+    assert (step.state.status, step.share_ppm) == (Status.WATCHING, PPM)
