@@ -1,6 +1,7 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,15 @@ from typing import Any, TypeVar
 import structlog
 from redis.asyncio import Redis
 
+from tidegate_server.controller.controller import Controller
+from tidegate_server.controller.evidence import Evidence
+from tidegate_server.controller.gatekeeper import Gatekeeper
+from tidegate_server.controller.journal import Journal
+from tidegate_server.controller.lease import Lease
+from tidegate_server.controller.looks import Looks
+from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.schedule import Schedule
+from tidegate_server.controller.web import Web
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
 from tidegate_server.domain.replicas.replica import Policy
 from tidegate_server.rpc.assignment import AssignmentServicer
@@ -43,11 +53,15 @@ from tidegate_server.signals.live import ServerState
 from tidegate_server.signals.metrics import registry_of
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
+from tidegate_server.storage.clock import StoreClock
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
 from tidegate_server.storage.experiment_store import RedisExperimentStore
+from tidegate_server.storage.gate_results import RedisGateResults
 from tidegate_server.storage.inspection import inspect_store
+from tidegate_server.storage.leadership import RedisLeadership
 from tidegate_server.storage.members import RedisMembers
+from tidegate_server.storage.outbox import RedisOutbox
 from tidegate_server.storage.rejected import RejectedBatches
 from tidegate_server.storage.replica_store import RedisReplicaStore
 from tidegate_server.worker.loop import Worker
@@ -146,6 +160,48 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         async with serving_metrics(settings.metrics_address, metrics):
             await worker.run(stop)
         log.info("worker_stopped")
+
+
+async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
+    """Run experiments, whenever it is this controller's turn, until `stop` is set."""
+    name, environment = secrets.token_hex(8), settings.environment
+    secret = settings.webhook_secret
+    web = Web(secret.get_secret_value() if secret else None, SystemClock())
+    async with _store(settings) as client, web:
+        configs = ConfigFeed(RedisConfigStore(client, environment), _nobody)
+        store = RedisExperimentStore(client, environment)
+        experiments = ExperimentFeed(store)
+        feeds: tuple[Feed[Any], ...] = (configs, experiments)
+        clock = StoreClock(client)
+        gates = Gatekeeper(
+            environment,
+            RedisGateResults(client, environment),
+            web,
+            clock,
+            allowed=settings.evaluation_programs,
+        )
+        evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
+        looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
+        controller = Controller(
+            Lease(RedisLeadership(client, environment), name),
+            Schedule(experiments, looks, gates, clock, Journal()),
+            gates,
+            Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),
+            clock,
+            feeds,
+        )
+        log.info("controller_started", environment=environment, controller=name)
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.run()) for each in feeds]
+            await controller.run(stop)
+            for each, task in zip(feeds, following, strict=True):
+                each.end()
+                task.cancel()
+        log.info("controller_stopped")
+
+
+async def _nobody(connected: bool) -> None:
+    """Hear that the store came or went, and tell nobody."""
 
 
 async def examine(settings: Settings) -> Sequence[Finding]:

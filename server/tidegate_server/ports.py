@@ -26,6 +26,14 @@ class Clock(Protocol):
         ...
 
 
+class SharedClock(Clock, Protocol):
+    """Tells the store's time, which is one for all processes that have it."""
+
+    async def read(self) -> None:
+        """Ask the store; `now` goes on from there, and must not be called before."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Had:
     """What an environment has or ever had, of that which was asked for.

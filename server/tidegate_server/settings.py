@@ -20,8 +20,8 @@ from tidegate_server.errors import ConfigurationError
 PREFIX = "TIDEGATE_"
 OFF = "off"
 METRICS_PATH = "/metrics"
+_SECRET = frozenset({"redis_url", "webhook_secret", "dashboard_token", "dashboard_operator_token"})
 _URL_SCHEMES = ("redis", "rediss", "unix")
-_SECRET = ("redis_url", "dashboard_token", "dashboard_operator_token")
 
 
 class LogFormat(StrEnum):
@@ -132,6 +132,12 @@ def _check_url(url: str) -> str:
     if parts.scheme not in _URL_SCHEMES or not (parts.netloc or parts.path):
         raise ValueError("is not the URL of a Redis or Valkey server")
     return url
+
+
+def _check_programs(programs: str) -> str:
+    if programs and not all(each.strip() for each in programs.split(",")):
+        raise ValueError("names an empty program")
+    return programs
 
 
 class Settings(BaseSettings):
@@ -270,6 +276,17 @@ class Settings(BaseSettings):
         description="time within which a replica must serve the variant that it was told to load: "
         "1 to 86,400 seconds",
     )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="secret by which the controller signs what it posts to hooks and "
+        "notifications: at least 16 characters",
+    )
+    evaluation_commands: Annotated[str, AfterValidator(_check_programs)] = Field(
+        "",
+        description="list of programs that the controller may run as evaluations, as plans name "
+        "them, separated by commas",
+    )
     log_format: LogFormat = Field(
         LogFormat.CONSOLE, description="format of log lines: console or json"
     )
@@ -305,17 +322,22 @@ class Settings(BaseSettings):
         """The address of this role's metrics; None where they are off."""
         return None if self.metrics_listen == OFF else self.metrics_listen
 
+    @property
+    def evaluation_programs(self) -> frozenset[str]:
+        """The programs that evaluations may run."""
+        return frozenset(each.strip() for each in self.evaluation_commands.split(",")) - {""}
+
     def to_environment(self) -> dict[str, str]:
         """Return the variables that give another process the same settings."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {
-            PREFIX + name.upper(): _text(value)
+            PREFIX + name.upper(): _plain(value)
             for name, value in values.items()
             if value is not None
         }
 
 
-def _text(value: object) -> str:
+def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 

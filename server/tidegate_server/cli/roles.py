@@ -1,4 +1,4 @@
-"""`tidegate server`, `tidegate worker` and `tidegate dashboard`: one role in this process."""
+"""`tidegate server`, `worker`, `controller` and `dashboard`: one role in this process."""
 
 import asyncio
 import gc
@@ -49,6 +49,13 @@ def worker(data_dir: DataDirOption = None, environment: EnvironmentOption = None
     from tidegate_server.bootstrap import run_worker
 
     _run(run_worker, Settings.load(data_dir=data_dir, environment=environment))
+
+
+def controller(data_dir: DataDirOption = None, environment: EnvironmentOption = None) -> None:
+    """Run one controller, which runs experiments while it leads, until SIGTERM."""
+    from tidegate_server.bootstrap import run_controller
+
+    _run(run_controller, Settings.load(data_dir=data_dir, environment=environment))
 
 
 def dashboard(
