@@ -22,7 +22,7 @@ from tidegate_server.cli.options import DEFAULT_SERVER, Common
 from tidegate_server.cli.plan import plan
 from tidegate_server.cli.rejected import rejected_app
 from tidegate_server.cli.report import report
-from tidegate_server.cli.roles import controller, server, worker
+from tidegate_server.cli.roles import controller, dashboard, server, worker
 from tidegate_server.cli.segments import segment_app
 from tidegate_server.cli.up import up
 from tidegate_server.errors import TidegateServerError
@@ -40,6 +40,7 @@ app.command()(up)
 app.command()(server)
 app.command()(worker)
 app.command()(controller)
+app.command()(dashboard)
 app.command()(health)
 app.command()(doctor)
 app.command()(report)
