@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.v1 import experiment_pb2, experiment_service_pb2, report_service_pb2
+from tidegate_server.analysis.decision import Verdict
 from tidegate_server.cli.connection import CALL_SECONDS, Stubs
 from tidegate_server.cli.demo.checks import Check, counted
 from tidegate_server.cli.demo.ledger import Ledger
@@ -69,7 +70,8 @@ class Ended:
     def check(self) -> Check:
         """Whether it ended as it must, and why it did."""
         ending = status_words(self.state.status).text
-        text = f"{self.plan.treatment} {ending}: {self.state.reason}"
+        shown = [each.why for each in self.log if each.verdict is Verdict.WIN]
+        text = f"{self.plan.treatment} {ending}: {'; '.join([*shown[:1], self.state.reason])}"
         if self.state.status is self.rollout.ending:
             return Check(True, text)
         wanted = status_words(self.rollout.ending).text
