@@ -183,7 +183,7 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
         evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
         looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
         controller = Controller(
-            Lease(RedisLeadership(client, environment), name),
+            Lease(RedisLeadership(client, environment), name, settings.lease_seconds),
             Schedule(experiments, looks, gates, clock),
             gates,
             Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),

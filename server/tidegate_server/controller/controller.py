@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from tidegate_server.controller.gatekeeper import Gatekeeper
-from tidegate_server.controller.lease import RENEW_SECONDS, Lease, Term
+from tidegate_server.controller.lease import Lease, Term
 from tidegate_server.controller.notifications.courier import Courier
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.errors import StoreUnavailable
@@ -15,6 +15,9 @@ from tidegate_server.ports import SharedClock
 from tidegate_server.services.feed import Feed
 from tidegate_server.signals.controller import note_leadership
 from tidegate_server.waiting import pause
+
+CLOCK_SECONDS = 5.0
+"""How often the store's time is read: clocks of machines drift."""
 
 READY_SECONDS = 0.1
 """How often a controller that has just begun to lead sees whether it can take looks."""
@@ -83,7 +86,7 @@ class Controller:
 
     async def _keep_time(self, term: Term) -> None:
         while not term.over.is_set():
-            await pause(term.over, RENEW_SECONDS)
+            await pause(term.over, CLOCK_SECONDS)
             await self._read_clock()
 
     async def _read_clock(self) -> bool:

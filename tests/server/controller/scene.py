@@ -133,7 +133,7 @@ class Scene:
             SystemClock(),
             again=Backoff(0.02, 0.02),
         )
-        lease = Lease(self.leadership, name)
+        lease = Lease(self.leadership, name, 2.0)
         controller = Controller(lease, schedule, gates, courier, clock, (self.configs, self.told))
         return Desk(clock, gates, looks, schedule, controller, courier)
 
