@@ -14,6 +14,7 @@ from tidegate.errors import TidegateError
 from tidegate_server.cli.connection import status_of
 from tidegate_server.cli.demo import demo
 from tidegate_server.cli.doctor import doctor
+from tidegate_server.cli.experiments import experiment_app
 from tidegate_server.cli.explain import explain
 from tidegate_server.cli.flags import flag_app
 from tidegate_server.cli.health import health
@@ -50,6 +51,7 @@ app.command()(explain)
 app.command()(holdout)
 app.add_typer(flag_app, name="flag")
 app.add_typer(segment_app, name="segment")
+app.add_typer(experiment_app, name="experiment")
 app.add_typer(rejected_app, name="rejected")
 
 

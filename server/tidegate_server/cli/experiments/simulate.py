@@ -1,7 +1,8 @@
 """`tidegate experiment simulate`: what a plan would do, before it is used."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,14 +19,14 @@ from tidegate_server.cli.experiments.forecast_tables import (
 from tidegate_server.cli.experiments.options import ExperimentFileArgument, JsonOption
 from tidegate_server.cli.experiments.trace_file import read_trace
 from tidegate_server.cli.render import new_console, print_text
-from tidegate_server.domain.durations import parse_duration
+from tidegate_server.domain.experiments.checks import problems
 from tidegate_server.domain.experiments.outcomes import Outcome, recorded
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.scenario import Scenario
 from tidegate_server.domain.experiments.simulate import START
 from tidegate_server.domain.experiments.simulate import simulate as run
 from tidegate_server.domain.experiments.trace import Trace
-from tidegate_server.errors import InvalidField
+from tidegate_server.errors import InvalidField, InvalidFields
 
 USERS_PER_MINUTE, REQUESTS_PER_USER = 1_000.0, 20.0
 """Traffic where nothing is said and nothing was recorded."""
@@ -88,6 +89,16 @@ def simulate(
     approve_after: Annotated[
         str, typer.Option(metavar="DURATION", help="How long a person takes to approve.")
     ] = "0s",
+    interval: Annotated[
+        str,
+        typer.Option(
+            metavar="DURATION",
+            help="Between two looks, instead of the plan's: fewer looks are simulated faster.",
+        ),
+    ] = "",
+    longest: Annotated[
+        str, typer.Option(metavar="DURATION", help="When a run that goes on is given up.")
+    ] = "14d",
     start: Annotated[
         datetime | None,
         typer.Option(help="When it starts, UTC: for change windows. [default: now]"),
@@ -101,7 +112,7 @@ def simulate(
     Needs no server. Prints how likely each ending is, how long it takes, and how many users would
     meet the treatment. Checks and hooks are taken to pass.
     """
-    plan = read_experiment_file(file).plan
+    plan = _plan(file, interval)
     recording = read_trace(trace, options.latency_model(latency)) if trace else None
     outcomes = _outcomes(plan, recording, options.named("--metric", metric, options.outcome))
     requests, variation = _requests(recording, requests_per_user)
@@ -123,14 +134,25 @@ def simulate(
             stream,
             runs,
             np.random.default_rng(seed),
-            approve_after=_approval(approve_after),
-            start=_start(plan, start),
+            options.duration("--longest", longest),
+            options.duration("--approve-after", approve_after),
+            _start(plan, start),
         )
     if as_json:
         print_text(forecast_as_json(forecast))
         return
     console.print(show_scenario(plan, stream, recording.duration if recording else None, seed))
     console.print(show_forecast(plan, forecast))
+
+
+def _plan(file: Path, interval: str) -> Plan:
+    plan = read_experiment_file(file).plan
+    if not interval:
+        return plan
+    plan = replace(plan, interval=options.duration("--interval", interval))
+    if wrong := problems(plan):
+        raise InvalidFields(wrong)
+    return plan
 
 
 def _outcomes(
@@ -164,13 +186,6 @@ def _users_per_minute(recording: Trace | None, requests: float) -> float:
 def _icc(recording: Trace | None, name: str, default: float) -> float:
     found = recording.icc(name) if recording and name in recording.outcomes else None
     return found if isinstance(found, float) else default
-
-
-def _approval(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise InvalidField("--approve-after", str(error)) from error
 
 
 def _start(plan: Plan, given: datetime | None) -> datetime:

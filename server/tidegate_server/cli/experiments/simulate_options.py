@@ -86,6 +86,18 @@ def number(text: str) -> float:
     return float(match[1]) / (100 if match[2] else 1)
 
 
+def duration(option: str, text: str) -> timedelta:
+    """Read a duration such as 30m.
+
+    Raises:
+        InvalidField: it is none.
+    """
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidField(option, str(error)) from error
+
+
 def troubles(texts: Iterable[str] | None) -> tuple[Trouble, ...]:
     """Read faults such as outage@30m+10m; without a duration they last.
 
