@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from tidegate_server.controller.controller import Controller
 from tidegate_server.controller.evidence import Evidence
 from tidegate_server.controller.gatekeeper import Gatekeeper
-from tidegate_server.controller.journal import Journal
 from tidegate_server.controller.lease import Lease
 from tidegate_server.controller.looks import Looks
 from tidegate_server.controller.notifications.courier import Courier
@@ -47,6 +46,7 @@ from tidegate_server.services.series import SeriesReader
 from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
 from tidegate_server.signals.backlogs import Backlogs
+from tidegate_server.signals.controller import EXPERIMENTS
 from tidegate_server.signals.figures import FlagFigures
 from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.live import ServerState
@@ -183,15 +183,19 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
         evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
         looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
         controller = Controller(
-            Lease(RedisLeadership(client, environment), name),
-            Schedule(experiments, looks, gates, clock, Journal()),
+            Lease(RedisLeadership(client, environment), name, settings.lease_seconds),
+            Schedule(experiments, looks, gates, clock),
             gates,
             Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),
             clock,
             feeds,
         )
         log.info("controller_started", environment=environment, controller=name)
-        async with asyncio.TaskGroup() as tasks:
+        metrics = registry_of("controller", environment, EXPERIMENTS)
+        async with (
+            serving_metrics(settings.metrics_address, metrics),
+            asyncio.TaskGroup() as tasks,
+        ):
             following = [tasks.create_task(each.run()) for each in feeds]
             await controller.run(stop)
             for each, task in zip(feeds, following, strict=True):

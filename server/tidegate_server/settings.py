@@ -177,6 +177,14 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
+    lease_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="time after which another controller takes over from one that is silent: 1 to "
+        "600 seconds",
+    )
     webhook_secret: SecretStr | None = Field(
         None,
         min_length=16,
