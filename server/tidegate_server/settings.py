@@ -77,7 +77,7 @@ def _check_address(address: str) -> str:
     return address
 
 
-def _check_metrics_listen(address: str) -> str:
+def _check_address_or_off(address: str) -> str:
     return address if address == OFF else _check_address(address)
 
 
@@ -225,9 +225,10 @@ class Settings(BaseSettings):
         description="time after which another controller takes over from one that is silent: 1 to "
         "600 seconds",
     )
-    dashboard_listen: Annotated[str, AfterValidator(_check_address)] = Field(
+    dashboard_listen: Annotated[str, AfterValidator(_check_address_or_off)] = Field(
         "127.0.0.1:7071",
-        description="host:port of the dashboard, such as 127.0.0.1:7071; port 0 takes any free one",
+        description="host:port of the dashboard, such as 127.0.0.1:7071; port 0 takes any free "
+        "one; off: `tidegate up` runs none",
     )
     dashboard_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
         None,
@@ -249,7 +250,7 @@ class Settings(BaseSettings):
         description="environments that the dashboard shows, and their servers: "
         "prod=tidegate:7070,staging=tidegate-staging:7070",
     )
-    metrics_listen: Annotated[str, AfterValidator(_check_metrics_listen)] | None = Field(
+    metrics_listen: Annotated[str, AfterValidator(_check_address_or_off)] | None = Field(
         None,
         description="host:port of the role's /metrics, or off; of `tidegate up` the first role's, "
         "and the others take the ports that follow",

@@ -114,13 +114,14 @@ def sequence_chart(
         [_ms(each.time), None if each.value is None else _round(each.value * factor)]
         for each in looks
     ]
+    ends = [end[1] for ends in (lower, upper, value) for end in ends if end[1] is not None]
     hidden = {"symbol": "none", "lineStyle": {"opacity": 0}, "tooltip": {"show": False}}
     stacked = {"type": "line", "stack": "band", "stackStrategy": "all", "silent": True, **hidden}
     thin = {"type": "line", "symbol": "none", "lineStyle": {"color": PALETTE[0], "width": 1}}
     return {
         **_base(utc),
         "xAxis": _time_axis(),
-        "yAxis": _value_axis(percent=percent),
+        "yAxis": {**_value_axis(percent=percent), **_holding(ends, limits, factor)},
         "series": [
             {**stacked, "name": "floor", "data": lower},
             {
@@ -209,7 +210,9 @@ def density_chart(
             for name, place, points in lines
         ]
     else:
-        axis = {**_value_axis(), "splitLine": {"show": False}}
+        ends = [_round(value) for _, _, points in lines for value, _ in points]
+        limits = {"min": min(ends), "max": max(ends)} if ends else {}
+        axis = {**_value_axis(), "splitLine": {"show": False}, **limits}
         series = [
             {
                 **_line(name, colour(place), "solid"),
@@ -271,6 +274,15 @@ def quantile_chart(
     }
 
 
+def _holding(ends: Sequence[float], limits: Sequence[Limit], factor: float) -> Options:
+    """Return an axis that holds all values and limits, with some room beside."""
+    shown = [*ends, *(limit.value * factor for limit in limits)]
+    if not shown:
+        return {}
+    room = 0.08 * (max(shown) - min(shown)) or 1.0
+    return {"min": _round(min(shown) - room, 3), "max": _round(max(shown) + room, 3)}
+
+
 def _base(utc: bool) -> Options:
     return {
         "useUTC": utc,
@@ -289,6 +301,7 @@ def _time_axis(start: datetime | None = None, end: datetime | None = None) -> Op
         **limits,
         "axisLine": {"lineStyle": {"color": _AXIS}},
         "axisTick": {"lineStyle": {"color": _AXIS}},
+        "splitNumber": 6,
         "axisLabel": {"hideOverlap": True, "fontSize": 11},
     }
 
@@ -318,7 +331,12 @@ def _moments(marks: Iterable[Mark]) -> Options:
         "symbol": "none",
         "silent": True,
         "lineStyle": {"color": _AXIS, "type": "solid", "width": 1},
-        "label": {"formatter": "{b}", "fontSize": 10, "position": "insideEndTop"},
+        "label": {
+            "formatter": "{b}",
+            "fontSize": 10,
+            "position": "insideEndTop",
+            "textBorderWidth": 0,
+        },
         "data": [{"name": mark.name, "xAxis": _ms(mark.time)} for mark in marks],
     }
 
@@ -341,6 +359,7 @@ def _levels(limits: Iterable[Limit], factor: float, *, percent: bool = False) ->
                     "formatter": f"{limit.name} {_round(limit.value * factor):g}{unit}",
                     "position": "insideStartTop",
                     "fontSize": 10,
+                    "textBorderWidth": 0,
                 },
             }
             for limit in limits
@@ -368,5 +387,5 @@ def _ms(time: datetime) -> int:
     return int(time.timestamp() * 1_000)
 
 
-def _round(value: float) -> float:
-    return float(f"{value:.{_SIGNIFICANT}g}")
+def _round(value: float, digits: int = _SIGNIFICANT) -> float:
+    return float(f"{value:.{digits}g}")

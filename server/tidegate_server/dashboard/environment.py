@@ -61,6 +61,7 @@ class Environment:
         self.api = api
         self.flags = Followed(self._read_flags)
         self.experiments = Followed(self._read_experiments)
+        self._watchers: Polled[Watching] = Polled(self._ask_watchers, SLOW_SECONDS)
         self._polled: dict[tuple[object, ...], Polled[Any]] = {}
 
     async def run(self) -> None:
@@ -70,9 +71,20 @@ class Environment:
                 tasks.create_task(self.flags.run())
                 tasks.create_task(self.experiments.run())
         finally:
-            for feed in self._polled.values():
+            for feed in (self._watchers, *self._polled.values()):
                 feed.close()
             await self.api.close()
+
+    @property
+    def misnamed(self) -> str:
+        """What is wrong with the environment's name; empty if nothing is, or it is not known."""
+        watching = self._watchers.value
+        if watching is None or watching.environment == self.name:
+            return ""
+        return (
+            f"The server at {self.api.address} serves the environment {watching.environment!r}, "
+            f"not {self.name!r}: mend TIDEGATE_DASHBOARD_SERVERS or TIDEGATE_ENVIRONMENT."
+        )
 
     def flag(self, key: str) -> flag_pb2.Flag | None:
         """Return a flag as it is known now; None where there is none."""
@@ -134,14 +146,14 @@ class Environment:
 
         return self._poll(("revisions", flag), fetch, FAST_SECONDS)
 
+    @property
     def watchers(self) -> Feed[Watching]:
-        """Return the feed of who watches the server's process."""
+        """The feed of who watches the server's process."""
+        return self._watchers
 
-        async def fetch(before: Watching | None) -> Watching:
-            found = await self.api.watchers()
-            return before if before is not None and before == found else found
-
-        return self._poll(("watchers",), fetch, SLOW_SECONDS)
+    async def _ask_watchers(self, before: Watching | None) -> Watching:
+        found = await self.api.watchers()
+        return before if before is not None and before == found else found
 
     def looks(self, experiment: str) -> Feed[Sequence[Seen]]:
         """Return the feed of what an experiment's looks saw."""

@@ -7,12 +7,15 @@ from starlette.responses import Response
 
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.environment import Environment
+from tidegate_server.dashboard.pages.analysis import Choice, analysis_page, phase_of
+from tidegate_server.dashboard.pages.experiment import ExperimentPage
 from tidegate_server.dashboard.pages.flag import FlagPage
 from tidegate_server.dashboard.pages.kit import Text, link, node, section
 from tidegate_server.dashboard.pages.overview import overview
 from tidegate_server.dashboard.pages.page import FIRST_SECONDS, Page, Site
 from tidegate_server.dashboard.points import span_of
 from tidegate_server.dashboard.texts import FlagTexts
+from tidegate_server.domain.experiments.records import Experiment
 
 RESPONSE_SECONDS = 10.0
 
@@ -50,15 +53,50 @@ def add_pages(site: Site, texts: FlagTexts) -> None:
     ) -> None:
         own = site.environments.get(environment)
         page = Page(site, client, request, f"Flag {key}", own)
-        flag = None if own is None else await _known(own, key)
+        flag = None if own is None else await _flag(own, key)
         if own is None or flag is None:
             _nothing(page, f"There is no flag {key!r} in {environment!r}.")
         else:
             made = FlagPage(page, own, flag, texts)
             await made.show(span_of(span), all_phases=phases == "all")
 
+    @ui.page("/{environment}/flags/{key}/analysis", response_timeout=RESPONSE_SECONDS)
+    async def _(
+        client: Client,
+        request: Request,
+        environment: str,
+        key: str,
+        control: str = "",
+        phase: str = "",
+        outcome: str = "",
+    ) -> None:
+        own = site.environments.get(environment)
+        page = Page(site, client, request, f"Analysis of {key}", own)
+        flag = None if own is None else await _flag(own, key)
+        if own is None or flag is None:
+            _nothing(page, f"There is no flag {key!r} in {environment!r}.")
+        else:
+            await analysis_page(page, own, flag, Choice(control, phase_of(phase), outcome))
 
-async def _known(environment: Environment, key: str) -> flag_pb2.Flag | None:
+    @ui.page("/{environment}/experiments/{key}", response_timeout=RESPONSE_SECONDS)
+    async def _(
+        client: Client, request: Request, environment: str, key: str, span: str = ""
+    ) -> None:
+        own = site.environments.get(environment)
+        page = Page(site, client, request, f"Experiment {key}", own)
+        found = None if own is None else await _experiment(own, key)
+        if own is None or found is None:
+            _nothing(page, f"There is no experiment {key!r} in {environment!r}.")
+        else:
+            await ExperimentPage(page, own, found).show(span_of(span))
+
+
+async def _experiment(environment: Environment, key: str) -> Experiment | None:
+    known = await environment.experiments.first(FIRST_SECONDS)
+    return (known or {}).get(key)
+
+
+async def _flag(environment: Environment, key: str) -> flag_pb2.Flag | None:
     await environment.flags.first(FIRST_SECONDS)
     return environment.flag(key)
 

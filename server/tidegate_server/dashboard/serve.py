@@ -8,7 +8,10 @@ from pathlib import Path
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import Client, ui
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -22,13 +25,20 @@ from tidegate_server.dashboard.routes import add_pages
 from tidegate_server.dashboard.texts import FlagTexts
 from tidegate_server.dashboard.tokens import tokens_of
 from tidegate_server.errors import ConfigurationError
-from tidegate_server.settings import Settings, parse_address, parse_servers
+from tidegate_server.settings import OFF, Settings, parse_address, parse_servers
+from tidegate_server.signals.http import serving_metrics
+from tidegate_server.signals.metrics import registry_of
 
 log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS = 5.0
 """How long a page is kept for a browser that lost its connection; a later one loads it anew."""
 
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="none" '
+    'stroke="#0072b2" stroke-width="2.5" d="M2.5 15V5h11v10"/><path stroke="#0072b2" '
+    'stroke-width="5" d="M1 4h14"/></svg>'
+)
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -40,6 +50,8 @@ async def run_dashboard(
     Raises:
         ConfigurationError: the address can't be bound, or tokens are missing.
     """
+    if settings.dashboard_listen == OFF:
+        raise ConfigurationError("TIDEGATE_DASHBOARD_LISTEN: off; give the address to listen on")
     access = Access(tokens_of(settings))
     servers = _servers(settings, server)
     environments = {name: Environment(name, Api(address)) for name, address in servers.items()}
@@ -60,7 +72,11 @@ async def run_dashboard(
             timeout_graceful_shutdown=1,
         )
     )
-    async with asyncio.TaskGroup() as tasks:
+    metrics = registry_of("dashboard", settings.environment, OpenPages())
+    async with (
+        serving_metrics(settings.metrics_address, metrics),
+        asyncio.TaskGroup() as tasks,
+    ):
         following = [tasks.create_task(each.run()) for each in environments.values()]
         serving = tasks.create_task(web.serve())
         stopping = tasks.create_task(stop.wait())
@@ -89,6 +105,7 @@ def _app(access: Access, names: set[str], cookie: str) -> ASGIApp:
     ui.run_with(
         app,
         title="Tidegate",
+        favicon=_ICON,
         dark=None,
         language="en-US",
         tailwind=False,
@@ -98,6 +115,17 @@ def _app(access: Access, names: set[str], cookie: str) -> ASGIApp:
         show_welcome_message=False,
     )
     return GZipMiddleware(Guard(app, access=access, names=names, cookie=cookie))
+
+
+class OpenPages(Collector):
+    """How many pages browsers have open."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric; called by a thread of its own."""
+        pages = [each for each in tuple(Client.instances.values()) if each.has_socket_connection]
+        yield GaugeMetricFamily(
+            "tidegate_dashboard_pages", "Pages that browsers have open.", value=len(pages)
+        )
 
 
 class _Web(uvicorn.Server):

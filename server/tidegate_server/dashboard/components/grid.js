@@ -86,7 +86,7 @@ const Grid = {
         const kind = i === 0 ? { role: "rowheader", scope: "row" } : { role: "cell" };
         return h(i === 0 ? "th" : "td", { ...kind, class: { number: column.number }, "data-label": column.title }, inner);
       });
-      const rows = [h("tr", { role: "row", key: row.key, "data-key": row.key, class: row.tone }, cells)];
+      const rows = [h("tr", { role: "row", key: row.key, "data-key": row.key, class: row.tone ? `row-${row.tone}` : undefined }, cells)];
       if (row.more && opened) {
         const inner = h(Grid, { ...row.more, nested: true });
         rows.push(h("tr", { role: "row", key: `${row.key}+`, class: "more" }, [

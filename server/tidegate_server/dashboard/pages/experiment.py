@@ -3,11 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from tidegate.v1 import flag_pb2
-from tidegate_server.dashboard.cells import Table
-from tidegate_server.dashboard.components.grid import Grid
 from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.pages.experiment_actions import ExperimentActions
-from tidegate_server.dashboard.pages.kit import Chart, Text, link, node, section
+from tidegate_server.dashboard.pages.kit import Text, link, node, section
 from tidegate_server.dashboard.pages.over_time import OverTime
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.points import Span
@@ -43,22 +41,24 @@ class ExperimentPage:
             with section("Stages"):
                 _Stages(page, self._stages, self._reasons)
             with section("Versions"):
-                self._grid(lambda: variants_table(self._flag, report.value))
+                self._page.grid(lambda: variants_table(self._flag, report.value))
                 link("Compare the versions", f"{self._flag_path}/analysis?control={plan.control}")
             OverTime(
                 page,
                 series,
                 span,
                 self._path,
-                lambda: [plan.control, plan.treatment],
+                [plan.control, plan.treatment],
                 lambda: views.split_marks(self._decisions.value or ()),
             )
             self._evidence()
             with section("Decisions"):
-                self._grid(lambda: views.decisions_table(self._decisions.value or (), page.zone))
+                self._page.grid(
+                    lambda: views.decisions_table(self._decisions.value or (), page.zone)
+                )
             if self._last.state.memories:
                 with section("Failed attempts"):
-                    self._grid(lambda: views.attempts_table(self._experiment.state, page.zone))
+                    self._page.grid(lambda: views.attempts_table(self._experiment.state, page.zone))
             with section("Plan"), node("dl", "facts"):
                 for name, text in views.plan_facts(plan, self._last.state.started, page.zone):
                     with node("div"):
@@ -75,10 +75,6 @@ class ExperimentPage:
     @property
     def _seen(self) -> Sequence[Seen]:
         return self._looks.value or ()
-
-    def _grid(self, table: Callable[[], Table]) -> None:
-        grid = Grid(table())
-        self._page.draw(lambda: grid.show(table()))
 
     def _stages(self) -> list[StageView]:
         return views.stages(self._experiment, self._seen)
@@ -129,25 +125,20 @@ class ExperimentPage:
             with node("div", "charts"):
                 for each in views.judged(plan, self._environment.flag(plan.flag)):
                     self._judged(each)
-                chart = Chart(
-                    "Sample ratio: least p-value of this phase", views.ratio_chart(self._seen, zone)
+                self._page.chart(
+                    "Sample ratio: least p-value of this phase",
+                    lambda: views.ratio_chart(self._seen, zone),
                 )
-
-        def draw() -> None:
-            ratio.say(views.ratio_said(self._experiment, self._seen))
-            chart.show(views.ratio_chart(self._seen, zone))
-
-        self._page.draw(draw)
+        self._page.draw(lambda: ratio.say(views.ratio_said(self._experiment, self._seen)))
 
     def _judged(self, each: views.Judged) -> None:
         zone = self._page.zone
         with node("div"):
             label = f"{each.role} {each.metric}: {each.asked}"
-            chart = Chart(label, views.evidence_chart(each, self._seen, zone))
+            self._page.chart(label, lambda: views.evidence_chart(each, self._seen, zone))
             words = Text("p", "", "note")
 
         def draw() -> None:
-            chart.show(views.evidence_chart(each, self._seen, zone))
             words.text = views.evidence_words(each, self._seen)
 
         self._page.draw(draw)

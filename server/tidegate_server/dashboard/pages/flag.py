@@ -7,10 +7,9 @@ from nicegui import ui
 
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.cells import Table
-from tidegate_server.dashboard.components.grid import Grid
 from tidegate_server.dashboard.environment import PRESENT, Environment
 from tidegate_server.dashboard.pages.flag_actions import FlagActions
-from tidegate_server.dashboard.pages.kit import Chart, Text, link, node, section
+from tidegate_server.dashboard.pages.kit import Text, choices, link, node, section
 from tidegate_server.dashboard.pages.over_time import OverTime
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.points import Span
@@ -32,20 +31,26 @@ class FlagPage:
         self._texts = texts
         self._path = f"/{environment.name}/flags/{flag.key}"
         self._revisions = environment.revisions(flag.key)
-        self._watchers = environment.watchers()
+        self._watchers = environment.watchers
 
     async def show(self, span: Span, *, all_phases: bool) -> None:
         """Show it. span: of charts. all_phases: rather than the present one."""
         key = self._last.key
         report = self._environment.report(key, 0 if all_phases else PRESENT)
         series = self._environment.series(key, span)
-        self._page.follow(report, series, self._revisions, self._watchers)
+        self._page.follow(report, series, self._revisions)
         await self._page.first()
         with self._page.main:
             self._head()
             with section("Variants"):
-                _phase_choice(self._path, span, all_phases=all_phases)
-                self._grid(
+                choices(
+                    "Phases",
+                    [
+                        ("this phase", f"{self._path}?span={span.label}", not all_phases),
+                        ("all phases", f"{self._path}?span={span.label}&phases=all", all_phases),
+                    ],
+                )
+                self._page.grid(
                     lambda: views.variants_table(self._flag, report.value, all_phases=all_phases)
                 )
                 link("Compare the variants", f"{self._path}/analysis", "note")
@@ -54,18 +59,18 @@ class FlagPage:
                 series,
                 span,
                 self._path,
-                lambda: [variant.key for variant in self._flag.variants],
+                [variant.key for variant in self._last.variants],
                 lambda: views.marks(self._revisions.value or ()),
             )
             self._columns()
             with section(
                 "Targeting", hint="Looked at in this order; the first that applies decides."
             ):
-                self._grid(lambda: views.targeting_table(self._flag))
+                self._page.grid(lambda: views.targeting_table(self._flag))
             with section("Experiments on this flag"):
-                self._grid(self._experiments)
+                self._page.grid(self._experiments)
             with section("Changes"):
-                self._grid(
+                self._page.grid(
                     lambda: views.changes_table(
                         self._revisions.value or (), self._texts, self._page.zone
                     )
@@ -77,10 +82,6 @@ class FlagPage:
         self._last = self._environment.flag(self._last.key) or self._last
         return self._last
 
-    def _grid(self, table: Callable[[], Table]) -> None:
-        grid = Grid(table())
-        self._page.draw(lambda: grid.show(table()))
-
     def _experiments(self) -> Table:
         known = self._environment.experiments.value
         return experiments_table(self._environment.name, known, self._page.zone, self._last.key)
@@ -89,13 +90,11 @@ class FlagPage:
         zone = self._page.zone
         with node("div", "cols"):
             with section("Split over time"):
-                chart = Chart(
+                self._page.chart(
                     "Share of the units by variant",
-                    views.shares_chart(self._revisions.value, _minute(), zone),
+                    lambda: views.shares_chart(self._revisions.value, _minute(), zone),
                 )
-                self._page.draw(
-                    lambda: chart.show(views.shares_chart(self._revisions.value, _minute(), zone))
-                )
+                self._page.legend([variant.key for variant in self._last.variants])
             with section("Who has which revision"):
                 line = Text("p", "", "hint")
 
@@ -103,7 +102,7 @@ class FlagPage:
                     line.text = views.reached_words(self._watchers.value, self._flag)
 
                 self._page.draw(draw)
-                self._grid(lambda: views.watchers_table(self._watchers.value, self._flag))
+                self._page.grid(lambda: views.watchers_table(self._watchers.value, self._flag))
 
     def _head(self) -> None:
         page, key = self._page, self._last.key
@@ -143,16 +142,6 @@ def _buttons(actions: FlagActions) -> ui.button:
         button("Change split …", actions.change_split, "plain")
         button("Edit …", actions.edit, "plain")
         return button("Kill …", actions.switch, "danger")
-
-
-def _phase_choice(path: str, span: Span, *, all_phases: bool) -> None:
-    with node("nav", "spans", aria_label="Phases"):
-        for name, query, here in (
-            ("this phase", "", not all_phases),
-            ("all phases", "&phases=all", all_phases),
-        ):
-            current = {"aria_current": "true"} if here else {}
-            Text("a", name, href=f"{path}?span={span.label}{query}", **current)
 
 
 def _minute() -> datetime:

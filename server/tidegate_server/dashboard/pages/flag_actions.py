@@ -12,6 +12,7 @@ from tidegate_server.dashboard.pages.kit import Text, node
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.texts import FlagTexts
 from tidegate_server.domain.checks import percent
+from tidegate_server.domain.experiments.state import ACTIVE
 from tidegate_server.errors import ConfigurationError, TidegateServerError
 
 
@@ -46,6 +47,7 @@ class FlagActions:
         now = {share.variant: share.share_ppm for share in flag.split}
         with dialog.body:
             Text("p", "Shares are percentages, and add up to 100.", "quiet")
+            self._warn()
             with node("div", "shares"):
                 fields = {
                     variant.key: ui.input(
@@ -83,6 +85,12 @@ class FlagActions:
         dialog.confirm.disable()
         dialog.act = apply
         dialog.open()
+
+    def _warn(self) -> None:
+        """Say which experiment a change by hand would pause."""
+        for each in (self._environment.experiments.value or {}).values():
+            if each.plan.flag == self._key and each.state.status in ACTIVE:
+                Text("p", f"A change by hand pauses the experiment {each.plan.key}.", "warn")
 
     async def _units(self) -> float | None:
         """Return how many units the present phase has seen; None where that is not known."""

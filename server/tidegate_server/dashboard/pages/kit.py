@@ -1,6 +1,6 @@
 """Elements of pages: plain HTML with text in it, never markup that somebody else wrote."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,6 +50,14 @@ def section(title: str, classes: str = "", *, hint: str = "") -> Iterator[Elemen
         if hint:
             Text("p", hint, "hint")
         yield made
+
+
+def choices(label: str, targets: Sequence[tuple[str, str, bool]]) -> None:
+    """Show links of which one is where we are: text, target, and whether it is that one."""
+    with node("nav", "spans", aria_label=label):
+        for text, target, here in targets:
+            current = {"aria_current": "true"} if here else {}
+            Text("a", text, href=target, **current)
 
 
 class Chart:

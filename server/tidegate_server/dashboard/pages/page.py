@@ -1,7 +1,7 @@
 """One open page: its frame, what it follows, and when it is drawn anew."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +12,13 @@ from nicegui import Client, ui
 from starlette.requests import Request
 
 from tidegate_server.dashboard.access import Access, Session
+from tidegate_server.dashboard.cells import Table
+from tidegate_server.dashboard.charts import DASHES, PALETTE, Options
+from tidegate_server.dashboard.components.grid import Grid
 from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.guard import SESSION, cookies
-from tidegate_server.dashboard.pages.kit import Text, link, node
+from tidegate_server.dashboard.pages.kit import Chart, Text, link, node
 from tidegate_server.dashboard.words import Said, Tone, Zone, freshness_words
 
 log = structlog.get_logger(__name__)
@@ -63,7 +66,7 @@ class Page:
         client.title = f"{title} · Tidegate"
         client.on_delete(self._close)
         if environment is not None:
-            self.follow(environment.flags, environment.experiments)
+            self.follow(environment.flags, environment.experiments, environment.watchers)
         self._frame(title)
 
     def follow(self, *feeds: Feed[Any]) -> None:
@@ -83,6 +86,27 @@ class Page:
         """Call a function that shows what feeds have, now and when they change."""
         function()
         self._draws.append(function)
+
+    def grid(self, table: Callable[[], Table], *, search: str = "") -> None:
+        """Show a table, and keep it current. search: see Grid."""
+        grid = Grid(table(), search=search)
+        self._draws.append(lambda: grid.show(table()))
+
+    def chart(self, label: str, options: Callable[[], Options], classes: str = "") -> None:
+        """Show a chart, and keep it current."""
+        chart = Chart(label, options(), classes)
+        self._draws.append(lambda: chart.show(options()))
+
+    def legend(self, variants: Sequence[str], *, quantiles: bool = False) -> None:
+        """Show which colour is whose. quantiles: and which line is which quantile."""
+        with node("p", "legend"):
+            for place, name in enumerate(variants):
+                node("span", f"swatch c{place % len(PALETTE)}", aria_hidden="true")
+                Text("span", name)
+            for dash, quantile in zip(DASHES, ("p50", "p95", "p99"), strict=True):
+                if quantiles:
+                    node("span", f"dash {dash}", aria_hidden="true")
+                    Text("span", quantile, "quiet")
 
     def alive(self) -> bool:
         """Tell whether the session still counts; if not, the browser is sent to sign in."""
@@ -139,11 +163,16 @@ class Page:
                     Text("button", "Sign out", type="submit")
         self.main = node("main", "main", tabindex=-1, aria_label=title)
         ui.skip_link(target=self.main)
+        with self.main:
+            self._notice = Text("p", "", "notice", role="alert")
         self._show_freshness()
 
     def _show_freshness(self) -> None:
         fresh = [feed.freshness for feed in self._feeds]
         said = freshness_words(fresh, self.zone) if fresh else Said("", Tone.PLAIN)
         self._freshness.say(said)
+        wrong = self.environment.misnamed if self.environment is not None else ""
+        self._notice.text = wrong
+        self._notice.set_visibility(bool(wrong))
         stale = said.tone is Tone.BAD  # what is shown then fades
         self.main.classes(add="stale" if stale else "", remove="" if stale else "stale")
