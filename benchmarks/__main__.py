@@ -16,6 +16,7 @@ SECTIONS = {
     "fold": "folding",
     "intake": "intake",
     "analysis": "analysing",
+    "analysis-peers": "analysing_beside_peers",
     "pipeline": "pipeline",
     "rollback": "rolling_back",
 }

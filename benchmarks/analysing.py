@@ -1,19 +1,14 @@
-"""Section `analysis`: comparisons from moments, a full look at live aggregates, and raw rows."""
+"""Section `analysis`: a full look at live aggregates, and sums per unit of raw rows."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.measure import print_table
 from tidegate.model import FlagKey, Phase, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
-from tidegate_server.analysis.comparison import compare
-from tidegate_server.analysis.effect_size import effect_size
-from tidegate_server.analysis.estimable import NotEstimable
-from tidegate_server.analysis.means import mean_of_moments
 from tidegate_server.analysis.samples import fold_units
 from tidegate_server.domain.comparisons import Comparison, Phases, comparisons
 from tidegate_server.domain.events import Arm, Events, Series
@@ -22,7 +17,6 @@ from tidegate_server.worker.fold import fold
 ROUNDS = 15
 PHASES = 4
 OUTCOMES = ("cost_usd", "latency_ms", "tokens")
-MOMENTS = ((50_000, 101.5, 900.0), (49_000, 102.0, 950.0))
 ROWS, UNITS = 10_000_000, 500_000
 
 
@@ -35,8 +29,6 @@ def run(*, long: bool) -> None:
     unit = rng.integers(0, UNITS, ROWS)
     columns = {name: rng.lognormal(size=ROWS) for name in ("a", "b", "c", "d")}
     ways: Mapping[str, tuple[Callable[[], object], int]] = {
-        "scipy.stats.ttest_ind_from_stats: statistic and p alone": (by_scipy, 200),
-        "four times: figures, intervals, p, d, detectable, from moments": (four_from_moments, 200),
         f"a full look: {figures}": (lambda: look(first), 20),
         f"the same, combined from {PHASES} phases": (lambda: look(arms), 5),
         f"numpy.bincount: {ROWS:,} rows, {UNITS:,} units, four sums": (
@@ -63,30 +55,6 @@ def look(arms: Sequence[Phases]) -> list[Comparison]:
     """Compare two variants on everything that is kept of them."""
     control, treated = arms
     return list(comparisons(VariantKey("v2"), control, treated, ()))
-
-
-def by_scipy() -> object:
-    """Compare once, as scipy does."""
-    (n, mean, variance), (m, other, spread) = MOMENTS
-    return stats.ttest_ind_from_stats(
-        other, spread**0.5, m, mean, variance**0.5, n, equal_var=False
-    )
-
-
-def four_from_moments() -> list[object]:
-    """Compare four metrics, and fill in every field."""
-    found: list[object] = []
-    for _ in range(4):
-        figures = [mean_of_moments(*each) for each in MOMENTS]
-        control, treatment = (each for each in figures if not isinstance(each, NotEstimable))
-        estimate = compare(control, treatment)
-        assert not isinstance(estimate, NotEstimable)
-        assert not isinstance(estimate.log_ratio, NotEstimable)
-        arms = [
-            (figure, each[0]) for figure, each in zip((control, treatment), MOMENTS, strict=True)
-        ]
-        found += [estimate, effect_size(estimate.difference, arms), estimate.log_ratio.detectable()]
-    return found
 
 
 def by_bincount(unit: np.ndarray, columns: Mapping[str, np.ndarray]) -> list[object]:

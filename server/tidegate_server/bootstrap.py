@@ -1,6 +1,8 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
+import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,12 +11,22 @@ from typing import Any, TypeVar
 import structlog
 from redis.asyncio import Redis
 
+from tidegate_server.controller.controller import Controller
+from tidegate_server.controller.evidence import Evidence
+from tidegate_server.controller.gatekeeper import Gatekeeper
+from tidegate_server.controller.lease import Lease
+from tidegate_server.controller.looks import Looks
+from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.schedule import Schedule
+from tidegate_server.controller.web import Web
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
+from tidegate_server.domain.replicas.replica import Policy
 from tidegate_server.rpc.assignment import AssignmentServicer
 from tidegate_server.rpc.calls import CallsUnderWay, stop_server
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
+from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
 from tidegate_server.rpc.server import Health, build
@@ -27,24 +39,33 @@ from tidegate_server.services.feed import Feed
 from tidegate_server.services.flag_history import FlagHistory
 from tidegate_server.services.flags import Flags
 from tidegate_server.services.known_arms import KnownArms
+from tidegate_server.services.replica_feed import ReplicaFeed
+from tidegate_server.services.replicas import Replicas
 from tidegate_server.services.reports import Reports
 from tidegate_server.services.segments import Segments
 from tidegate_server.services.series import SeriesReader
 from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
 from tidegate_server.signals.backlogs import Backlogs
+from tidegate_server.signals.controller import EXPERIMENTS
 from tidegate_server.signals.figures import FlagFigures
 from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.live import ServerState
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.tracing import tracing_from
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
+from tidegate_server.storage.clock import StoreClock
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.event_log import RedisEventLog
 from tidegate_server.storage.experiment_store import RedisExperimentStore
+from tidegate_server.storage.gate_results import RedisGateResults
 from tidegate_server.storage.inspection import inspect_store
+from tidegate_server.storage.leadership import RedisLeadership
 from tidegate_server.storage.members import RedisMembers
+from tidegate_server.storage.outbox import RedisOutbox
 from tidegate_server.storage.rejected import RejectedBatches
+from tidegate_server.storage.replica_store import RedisReplicaStore
 from tidegate_server.worker.loop import Worker
 
 log = structlog.get_logger(__name__)
@@ -77,6 +98,8 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         aggregates = _aggregate_store(client, settings)
         experiments = RedisExperimentStore(client, settings.environment)
         experiment_feed = ExperimentFeed(experiments)
+        replicas = RedisReplicaStore(client, settings.environment)
+        replica_feed = ReplicaFeed(replicas, settings.replica_heartbeat_seconds)
         calls = CallsUnderWay()
         watchers = Watchers()
         server = build(
@@ -93,8 +116,12 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
                 experiment_feed,
                 settings.heartbeat_seconds,
             ),
+            replicas=ReplicaServicer(
+                Replicas(replicas, lambda: feed.snapshot), replica_feed, replica_policy(settings)
+            ),
             health=health,
             calls=calls,
+            tracing=tracing_from(os.environ, "server"),
         )
         metrics = registry_of(
             "server",
@@ -108,7 +135,7 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         ):
             await server.start()
             log.info("server_started", listen=settings.listen, environment=settings.environment)
-            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed)
+            feeds: tuple[Feed[Any], ...] = (feed, experiment_feed, replica_feed)
             following = [tasks.create_task(each.run()) for each in feeds]
             await stop.wait()
             await health.close()
@@ -136,6 +163,52 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         async with serving_metrics(settings.metrics_address, metrics):
             await worker.run(stop)
         log.info("worker_stopped")
+
+
+async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
+    """Run experiments, whenever it is this controller's turn, until `stop` is set."""
+    name, environment = secrets.token_hex(8), settings.environment
+    secret = settings.webhook_secret
+    web = Web(secret.get_secret_value() if secret else None, SystemClock())
+    async with _store(settings) as client, web:
+        configs = ConfigFeed(RedisConfigStore(client, environment), _nobody)
+        store = RedisExperimentStore(client, environment)
+        experiments = ExperimentFeed(store)
+        feeds: tuple[Feed[Any], ...] = (configs, experiments)
+        clock = StoreClock(client)
+        gates = Gatekeeper(
+            environment,
+            RedisGateResults(client, environment),
+            web,
+            clock,
+            allowed=settings.evaluation_programs,
+        )
+        evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
+        looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
+        controller = Controller(
+            Lease(RedisLeadership(client, environment), name, settings.lease_seconds),
+            Schedule(experiments, looks, gates, clock),
+            gates,
+            Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),
+            clock,
+            feeds,
+        )
+        log.info("controller_started", environment=environment, controller=name)
+        metrics = registry_of("controller", environment, EXPERIMENTS)
+        async with (
+            serving_metrics(settings.metrics_address, metrics),
+            asyncio.TaskGroup() as tasks,
+        ):
+            following = [tasks.create_task(each.run()) for each in feeds]
+            await controller.run(stop)
+            for each, task in zip(feeds, following, strict=True):
+                each.end()
+                task.cancel()
+        log.info("controller_stopped")
+
+
+async def _nobody(connected: bool) -> None:
+    """Hear that the store came or went, and tell nobody."""
 
 
 async def examine(settings: Settings) -> Sequence[Finding]:
@@ -174,6 +247,15 @@ async def with_rejected(settings: Settings, work: Callable[[RejectedBatches], Aw
     """
     async with _store(settings) as client:
         return await work(RejectedBatches(client, settings.environment, settings.shards))
+
+
+def replica_policy(settings: Settings) -> Policy:
+    """Return how patient the settings are with replicas."""
+    return Policy(
+        heartbeat=timedelta(seconds=settings.replica_heartbeat_seconds),
+        drain=timedelta(seconds=settings.replica_drain_seconds),
+        load=timedelta(seconds=settings.replica_load_seconds),
+    )
 
 
 def _aggregate_store(client: Redis, settings: Settings) -> RedisAggregateStore:

@@ -3,7 +3,7 @@
 Every method may raise `StoreUnavailable`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +23,14 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present moment, aware, in UTC."""
+        ...
+
+
+class SharedClock(Clock, Protocol):
+    """Tells the store's time, which is one for all processes that have it."""
+
+    async def read(self) -> None:
+        """Ask the store; `now` goes on from there, and must not be called before."""
         ...
 
 
@@ -463,9 +471,9 @@ class ReplicaStore(Protocol):
         """
         ...
 
-    def follow(self, seconds: float) -> AsyncIterator[Fleet]:
+    def follow(self, seconds: float) -> AsyncGenerator[Fleet | None, None]:
         """Yield all replicas as they are, anew when one changes, and after `seconds` at the latest.
 
-        Many changes may make one.
+        Many changes may make one. None on every idle second.
         """
         ...

@@ -13,7 +13,8 @@ ERROR = "error"
 LATENCY = "latency_ms"
 NOTHING = "–"
 
-OUTCOME_COLUMNS = ("count", "mean", "deviation", "p50", "p95", "p99", "per second", "better")
+QUANTILES = ("p50", "p90", "p95", "p99")
+OUTCOME_COLUMNS = ("count", "mean", "deviation", *QUANTILES, "per second", "better")
 COMPARISON_COLUMNS = (
     *("control", "treated", "difference", "95 % interval"),
     *("p, one look", "p, any look", "Cohen's d"),
@@ -22,6 +23,7 @@ COMPARISON_COLUMNS = (
 _STATISTICS = {
     report_service_pb2.STATISTIC_MEAN: "mean",
     report_service_pb2.STATISTIC_P50: "p50",
+    report_service_pb2.STATISTIC_P90: "p90",
     report_service_pb2.STATISTIC_P95: "p95",
     report_service_pb2.STATISTIC_P99: "p99",
 }
@@ -68,7 +70,8 @@ def relative(value: float) -> str:
 
 def variant_columns(report: report_service_pb2.Report) -> list[str]:
     """Return what `variant_cells` tells of each variant."""
-    columns = ["share", "units", "exposures", "dropped", "QPS", "p50 ms", "p95 ms", "p99 ms"]
+    columns = ["share", "units", "exposures", "dropped", "QPS"]
+    columns += [f"{each} ms" for each in QUANTILES]
     return [*columns, "error rate", *_others(report)]
 
 
@@ -84,19 +87,22 @@ def variant_cells(
     by_name = {item.outcome: item for item in variant.outcomes}
     latency = by_name.get(LATENCY)
     rates = [item.rate_per_second for item in variant.outcomes]
-    quantiles = (latency.p50, latency.p95, latency.p99) if latency else ()
     return [
         percent(variant.share_ppm),
         f"{variant.units:,.0f}" if variant.HasField("units") else "too many",
         f"{variant.exposures:,}",
         f"{variant.dropped_events:,}",
         number(max(rates)) if rates else NOTHING,
-        *(map(number, quantiles) if quantiles else [NOTHING] * 3),
+        *_quantiles(latency),
         *(
             figure(name, by_name[name].mean) if name in by_name else NOTHING
             for name in (ERROR, *_others(report))
         ),
     ]
+
+
+def _quantiles(item: report_service_pb2.OutcomeSummary | None) -> list[str]:
+    return [NOTHING if item is None else number(getattr(item, name)) for name in QUANTILES]
 
 
 def outcomes(
@@ -109,14 +115,11 @@ def outcomes(
 
 def outcome_cells(item: report_service_pb2.OutcomeSummary) -> list[str]:
     """Write OUTCOME_COLUMNS."""
-    quantiles = [NOTHING] * 3
-    if item.outcome != ERROR:
-        quantiles = [number(value) for value in (item.p50, item.p95, item.p99)]
     return [
         f"{item.count:,}",
         figure(item.outcome, item.mean),
         number(item.standard_deviation) if item.HasField("standard_deviation") else NOTHING,
-        *quantiles,
+        *_quantiles(None if item.outcome == ERROR else item),
         number(item.rate_per_second) if item.HasField("rate_per_second") else NOTHING,
         _DIRECTIONS.get(item.direction, NOTHING),
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -20,6 +20,7 @@ from tidegate_server.errors import ConfigurationError
 PREFIX = "TIDEGATE_"
 OFF = "off"
 METRICS_PATH = "/metrics"
+_SECRET = frozenset({"redis_url", "webhook_secret", "dashboard_token", "dashboard_operator_token"})
 _URL_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -86,11 +87,57 @@ def _check_environment(name: str) -> str:
     return name
 
 
+LEAST_TOKEN = 16
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if len(text) < LEAST_TOKEN or not _TOKEN.fullmatch(text):
+        raise ValueError("is too short, or has other characters")
+    return token
+
+
+def _check_hosts(hosts: str) -> str:
+    for host in hosts.split(","):
+        if not re.fullmatch(r"[a-z0-9.-]{1,253}", host.strip().lower()):
+            raise ValueError(f"has {host.strip()!r}, which is no host name")
+    return hosts
+
+
+def parse_servers(text: str) -> dict[str, str]:
+    """Read `name=host:port,name=host:port …` as addresses by environment.
+
+    Raises:
+        ValueError: the text says something else; the message says where.
+    """
+    servers: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, address = part.strip().partition("=")
+        _check_environment(name)
+        parse_address(address)
+        if name in servers:
+            raise ValueError(f"names {name!r} twice")
+        servers[name] = address
+    return servers
+
+
+def _check_servers(text: str) -> str:
+    parse_servers(text)
+    return text
+
+
 def _check_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in _URL_SCHEMES or not (parts.netloc or parts.path):
         raise ValueError("is not the URL of a Redis or Valkey server")
     return url
+
+
+def _check_programs(programs: str) -> str:
+    if programs and not all(each.strip() for each in programs.split(",")):
+        raise ValueError("names an empty program")
+    return programs
 
 
 class Settings(BaseSettings):
@@ -170,6 +217,38 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
+    lease_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="time after which another controller takes over from one that is silent: 1 to "
+        "600 seconds",
+    )
+    dashboard_listen: Annotated[str, AfterValidator(_check_address)] = Field(
+        "127.0.0.1:7071",
+        description="host:port of the dashboard, such as 127.0.0.1:7071; port 0 takes any free one",
+    )
+    dashboard_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        None,
+        description="token that opens the dashboard for looking: at least 16 of a-z, A-Z, 0-9, "
+        "'.', '_', '~' and '-'",
+    )
+    dashboard_operator_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        None,
+        description="token that opens the dashboard for changes too: at least 16 of a-z, A-Z, "
+        "0-9, '.', '_', '~' and '-'",
+    )
+    dashboard_hosts: Annotated[str, AfterValidator(_check_hosts)] | None = Field(
+        None,
+        description="names under which browsers may reach the dashboard, besides addresses and "
+        "localhost, without ports: tidegate.example.com,dash",
+    )
+    dashboard_servers: Annotated[str, AfterValidator(_check_servers)] | None = Field(
+        None,
+        description="environments that the dashboard shows, and their servers: "
+        "prod=tidegate:7070,staging=tidegate-staging:7070",
+    )
     metrics_listen: Annotated[str, AfterValidator(_check_metrics_listen)] | None = Field(
         None,
         description="host:port of the role's /metrics, or off; of `tidegate up` the first role's, "
@@ -180,6 +259,41 @@ class Settings(BaseSettings):
         ge=0,
         le=1_000,
         description="number of flags whose figures are among a server's metrics: 0 to 1,000",
+    )
+    replica_heartbeat_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        allow_inf_nan=False,
+        description="pause between two heartbeats of a replica (model server), three of which it "
+        "may miss: 0.1 to 600 seconds",
+    )
+    replica_drain_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="time that a replica is given to finish its requests before its variant "
+        "changes: 0 to 86,400 seconds",
+    )
+    replica_load_seconds: float = Field(
+        600.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="time within which a replica must serve the variant that it was told to load: "
+        "1 to 86,400 seconds",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="secret by which the controller signs what it posts to hooks and "
+        "notifications: at least 16 characters",
+    )
+    evaluation_commands: Annotated[str, AfterValidator(_check_programs)] = Field(
+        "",
+        description="list of programs that the controller may run as evaluations, as plans name "
+        "them, separated by commas",
     )
     log_format: LogFormat = Field(
         LogFormat.CONSOLE, description="format of log lines: console or json"
@@ -216,12 +330,23 @@ class Settings(BaseSettings):
         """The address of this role's metrics; None where they are off."""
         return None if self.metrics_listen == OFF else self.metrics_listen
 
+    @property
+    def evaluation_programs(self) -> frozenset[str]:
+        """The programs that evaluations may run."""
+        return frozenset(each.strip() for each in self.evaluation_commands.split(",")) - {""}
+
     def to_environment(self) -> dict[str, str]:
         """Return the variables that give another process the same settings."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {
-            PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
+            PREFIX + name.upper(): _plain(value)
+            for name, value in values.items()
+            if value is not None
         }
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -234,7 +359,7 @@ def _explain(detail: ErrorDetails, options: Mapping[str, Any]) -> str:
     field = Settings.model_fields[name]
     variable = PREFIX + name.upper()
     source = f"--{name.replace('_', '-')} ({variable})" if name in options else variable
-    value = "(not shown)" if name == "redis_url" else repr(str(detail["input"]))
+    value = "(not shown)" if name in _SECRET else repr(str(detail["input"]))
     cause = detail.get("ctx", {}).get("error")
     problem = str(cause) if cause else "is not valid"
     default = "" if field.default is None else f" (default {field.default})"

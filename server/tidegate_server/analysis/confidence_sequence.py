@@ -13,14 +13,20 @@ f times `_information(alpha)` is t · rho².
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from tidegate_server.analysis.effects import Effect, Interval, difference, log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.spread import PhaseFigures, steadied
+
+Floats: TypeAlias = np.float64 | NDArray[np.float64]
 
 BURN_IN = 300
 """Units in the smaller arm below which nothing is said: the asymptotics need them (design §6)."""
@@ -101,12 +107,17 @@ def margin(fraction: float, alpha: float) -> float:
 
 
 def one_sided_margin(fraction: float, alpha: float) -> float:
-    """Return how many standard errors away a one-sided bound lies (eq. 134).
+    """Return how many standard errors away a one-sided bound lies.
 
     fraction: the part of the planned size, > 0. alpha: in (0, 0.5).
     """
+    return float(one_sided_margins(np.float64(fraction), alpha))
+
+
+def one_sided_margins(fraction: Floats, alpha: float) -> Floats:
+    """Return the same for any number of fractions (eq. 134)."""
     x = fraction * _information(2 * alpha)
-    return math.sqrt(2 * (1 + 1 / x) * math.log1p(math.sqrt(1 + x) / (2 * alpha)))
+    return np.sqrt(2 * (1 + 1 / x) * np.log1p(np.sqrt(1 + x) / (2 * alpha)))
 
 
 def sequence_p_value(statistic: float, fraction: float, alpha: float) -> float:
@@ -120,6 +131,7 @@ def sequence_p_value(statistic: float, fraction: float, alpha: float) -> float:
     return max(math.exp(min(logarithm, 0.0)), sys.float_info.min)
 
 
+@lru_cache(maxsize=64)
 def _information(alpha: float) -> float:
     """Return t · rho² at the planned size, which makes the margin there the least (eq. 161)."""
     return -2 * math.log(alpha) + math.log1p(-2 * math.log(alpha))
@@ -138,13 +150,13 @@ def always_valid(phases: Sequence[PhaseFigures], tuning: Tuning) -> AlwaysValid 
 
     Not estimable: before the burn-in is over, without variation, beyond floating point.
     """
-    units = {
-        "control": sum(phase.control_units for phase in phases),
-        "treatment": sum(phase.treatment_units for phase in phases),
-    }
-    smaller = min(units, key=lambda arm: units[arm])
-    size = sum(effective_size(phase.control_units, phase.treatment_units) for phase in phases)
-    if units[smaller] < tuning.burn_in or size == 0.0:
+    control_units = treatment_units = size = 0.0
+    for phase in phases:
+        control_units += phase.control_units
+        treatment_units += phase.treatment_units
+        size += effective_size(phase.control_units, phase.treatment_units)
+    if min(control_units, treatment_units) < tuning.burn_in or size == 0.0:
+        smaller = "control" if control_units <= treatment_units else "treatment"
         return NotEstimable(Cause.BURN_IN, smaller)
     information = size / tuning.planned
     absolute = _read(difference(*combined(phases, 0.0)), information, tuning.alpha)
@@ -172,22 +184,35 @@ def read(effect: Effect, fraction: float, alpha: float) -> Reading | NotEstimabl
     point.
     """
     factor = _student_factor(effect.degrees, alpha)
-    below, above = factor * effect.below, factor * effect.above
-    towards_zero = below if effect.value > 0 else above
+    value, below, above = effect.value, factor * effect.below, factor * effect.above
+    towards_zero = below if value > 0 else above
     if towards_zero == 0.0:
         return NotEstimable(Cause.ZERO_VARIANCE)
-    two_sided, one_sided = margin(fraction, alpha), one_sided_margin(fraction, alpha)
-    interval = Interval(effect.value - two_sided * below, effect.value + two_sided * above)
-    lower, upper = effect.value - one_sided * below, effect.value + one_sided * above
+    two_sided, one_sided = _margins(fraction, alpha)
+    interval = Interval(value - two_sided * below, value + two_sided * above)
+    lower, upper = value - one_sided * below, value + one_sided * above
     if not all(map(math.isfinite, (interval.lower, interval.upper, lower, upper))):
         return NotEstimable(Cause.OVERFLOW)
-    statistic = min(abs(effect.value) / towards_zero, 1e100)
+    statistic = min(abs(value) / towards_zero, 1e100)
     return Reading(interval, lower, upper, sequence_p_value(statistic, fraction, alpha))
 
 
-def _student_factor(degrees: float, alpha: float) -> float:
+@lru_cache(maxsize=64)
+def _margins(fraction: float, alpha: float) -> tuple[float, float]:
+    """Return the margins, two-sided and one-sided: the same for all metrics of a look."""
+    return margin(fraction, alpha), one_sided_margin(fraction, alpha)
+
+
+@lru_cache(maxsize=64)
+def _tightest(alpha: float) -> tuple[float, float]:
+    """Return the margin at the planned size, and the chance that a normal value lies above it."""
     tightest = margin(1.0, alpha)
-    return -float(stdtrit(degrees, float(ndtr(-tightest)))) / tightest
+    return tightest, float(ndtr(-tightest))
+
+
+def _student_factor(degrees: float, alpha: float) -> float:
+    tightest, chance = _tightest(alpha)
+    return -float(stdtrit(degrees, chance)) / tightest
 
 
 def _read(effect: Effect | NotEstimable, fraction: float, alpha: float) -> Reading | NotEstimable:
@@ -204,8 +229,8 @@ def _relative(logarithm: Reading | NotEstimable, control: float) -> Reading | No
     except OverflowError:
         return NotEstimable(Cause.OVERFLOW)
     if control > 0:
-        return replace(logarithm, interval=Interval(low, high), lower=lower, upper=upper)
-    return replace(logarithm, interval=Interval(-high, -low), lower=-upper, upper=-lower)
+        return Reading(Interval(low, high), lower, upper, logarithm.p_value)
+    return Reading(Interval(-high, -low), -upper, -lower, logarithm.p_value)
 
 
 def combined(phases: Sequence[PhaseFigures], power: float) -> Pair:

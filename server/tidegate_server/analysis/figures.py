@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 NORMAL = 1e300
 """Degrees of freedom that make Student's distribution the normal one, to the last digit."""
 
+_NO_INFLUENCE = np.zeros(0)
+_NO_CLUSTERS = np.zeros(0, np.bool_)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
@@ -53,8 +56,7 @@ def bare_figure(
 
     Such figures can't be adjusted for covariates, and phases of them are taken for independent.
     """
-    none = np.zeros(0)
-    return Figure(value, below, above, none, none.astype(np.bool_), events, degrees)
+    return Figure(value, below, above, _NO_INFLUENCE, _NO_CLUSTERS, events, degrees)
 
 
 def scaled(figure: Figure, factor: float) -> Figure:
@@ -77,7 +79,8 @@ def cluster_error(influence: NDArray[np.float64], occupied: NDArray[np.bool_]) -
     §3; for the factor Cochran 1977, "Sampling Techniques", ch. 6.
     """
     clusters = int(np.count_nonzero(occupied))
-    squares = float(np.dot(influence, influence))
+    # Not a BLAS product: it would share 250,000 units among threads, and warn of overflow.
+    squares = float(np.einsum("i,i->", influence, influence))
     if 1e-280 < squares < 1e280:
         return math.sqrt(clusters / (clusters - 1) * squares)
     largest = float(np.abs(influence).max())

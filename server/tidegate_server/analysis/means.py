@@ -55,15 +55,20 @@ def mean_per_unit_figure(data: UnitTotals | LiveOutcome) -> Figure | NotEstimabl
     what linear counting adds to the error is in the scatter between groups.
     """
     if isinstance(data, UnitTotals):
-        return _ratio_by_unit(data.total, np.ones(data.units))
+        return _ratio_by_unit(data.total, _ones(data.units))
     return _per_counted_unit(data, data.outcome.cells.total)
 
 
 def events_per_unit_figure(data: UnitTotals | LiveOutcome) -> Figure | NotEstimable:
     """Return the number of events per unit, with symmetric errors; see `rates.rate_figure`."""
     if isinstance(data, UnitTotals):
-        return _ratio_by_unit(data.count.astype(np.float64), np.ones(data.units))
+        return _ratio_by_unit(data.count.astype(np.float64), _ones(data.units))
     return _per_counted_unit(data, data.outcome.cells.count.astype(np.float64))
+
+
+def _ones(units: int) -> NDArray[np.float64]:
+    """Return as many ones, which take no memory."""
+    return np.broadcast_to(np.float64(1.0), units)
 
 
 def _per_counted_unit(data: LiveOutcome, total: NDArray[np.float64]) -> Figure | NotEstimable:

@@ -17,27 +17,36 @@ from scipy.special import gammaln
 def log_mixture_ratio(
     counts: NDArray[np.float64], prior: NDArray[np.float64], null: NDArray[np.float64]
 ) -> float:
-    """Return the logarithm of the e-value against `null`, finite.
+    """Return the logarithm of the e-value against `null`, finite: `log_mixture_ratios` of one."""
+    return float(log_mixture_ratios(counts, prior, null))
 
-    counts: shape (k,), >= 0, up to 1e15; whole or not. prior: the Dirichlet's parameters, shape
-    (k,), > 0. null: shape (k,), > 0, adding up to 1.
+
+def log_mixture_ratios(
+    counts: NDArray[np.float64], prior: NDArray[np.float64], null: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the logarithm of each e-value against `null`, finite, shape (...).
+
+    counts: shape (..., k), >= 0, up to 1e15; whole or not. prior: the Dirichlet's parameters, shape
+    (..., k), > 0. null: shape (..., k), > 0, adding up to 1.
 
     It is B(prior + counts) / B(prior) / prod(null ** counts), with B the multivariate beta function
     (Lindon and Malek 2022, "Anytime-valid inference for multinomial count data",
     arXiv:2011.03567, §2). Stirling's formula cancels the large terms on paper: as differences of
     gammaln they would leave two correct digits at counts of 1e12.
     """
-    size, weight = float(counts.sum()), float(prior.sum())
+    size, weight = counts.sum(-1, keepdims=True), prior.sum(-1, keepdims=True)
     expected = null * (weight + size)
     ratio = (prior + counts) / expected
     deviation = (counts - size * null + (prior - weight * null)) / expected
     relative = np.where(ratio > 0.5, np.log1p(np.maximum(deviation, -0.5)), np.log(ratio))
-    divergence = (weight + size) * float(null @ (ratio * relative - deviation))
-    posterior = float(_stirling_rest(prior + counts).sum()) - _rest(weight + size)
-    normal = (null.size - 1) / 2 * math.log(2 * math.pi / (weight + size))
-    start = float(gammaln(prior).sum()) - float(gammaln(weight))
-    shape = float((prior - 0.5) @ np.log(null)) - float(relative.sum()) / 2
-    return divergence + posterior + normal - start + shape
+    total = (weight + size)[..., 0]
+    divergence = total * (null * (ratio * relative - deviation)).sum(-1)
+    posterior = _stirling_rest(prior + counts).sum(-1) - _stirling_rest(total)
+    normal = (null.shape[-1] - 1) / 2 * np.log(2 * math.pi / total)
+    start = gammaln(prior).sum(-1) - gammaln(weight[..., 0])
+    shape = ((prior - 0.5) * np.log(null)).sum(-1) - relative.sum(-1) / 2
+    found: NDArray[np.float64] = divergence + posterior + normal - start + shape
+    return found
 
 
 def concentration_for(planned: float, alpha: float) -> float:
@@ -58,10 +67,6 @@ def concentration_for(planned: float, alpha: float) -> float:
 def always_valid_p_value(log_e_value: float) -> float:
     """Return min(1, 1 / e), in (0, 1]: valid at every look (Ville 1939)."""
     return max(math.exp(-max(log_e_value, 0.0)), sys.float_info.min)
-
-
-def _rest(value: float) -> float:
-    return float(_stirling_rest(np.array([value]))[0])
 
 
 def _stirling_rest(x: NDArray[np.float64]) -> NDArray[np.float64]:

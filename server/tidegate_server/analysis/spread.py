@@ -36,23 +36,26 @@ def steadied(phase: PhaseFigures, power: float) -> Pair:
     level = treatment.value / control.value if control.value else 0.0
     size = math.sqrt(phase.control_units / phase.treatment_units)
     scale = size * (level**power if 0.0 < level < math.inf else 1.0)
-    return (
-        _widened(control, treatment.standard_error / scale),
-        _widened(treatment, control.standard_error * scale),
-    )
+    known, other = control.standard_error, treatment.standard_error
+    return _widened(control, known, other / scale), _widened(treatment, other, known * scale)
 
 
-def _widened(figure: Figure, least: float) -> Figure:
-    """Return the figure with a standard error of at least `least`, its sides in proportion."""
-    error = figure.standard_error
-    if error == 0.0:
-        return replace(figure, below=least, above=least)
+def _widened(figure: Figure, error: float, least: float) -> Figure:
+    """Return the figure with a standard error of at least `least`, its sides in proportion.
+
+    error: the figure's own.
+    """
     if least <= error:
         return figure
+    if error == 0.0:
+        return replace(figure, below=least, above=least)
     factor = least / error
-    return replace(
-        figure,
-        below=factor * figure.below,
-        above=factor * figure.above,
-        influence=factor * figure.influence,
+    return Figure(
+        figure.value,
+        factor * figure.below,
+        factor * figure.above,
+        factor * figure.influence,
+        figure.occupied,
+        figure.events,
+        figure.known_degrees,
     )

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from tidegate.v1 import (
     assignment_service_pb2_grpc,
+    experiment_service_pb2_grpc,
     flag_service_pb2_grpc,
     report_service_pb2_grpc,
     segment_service_pb2_grpc,
@@ -47,6 +48,7 @@ class Stubs:
     segments: segment_service_pb2_grpc.SegmentServiceStub
     assignments: assignment_service_pb2_grpc.AssignmentServiceStub
     reports: report_service_pb2_grpc.ReportServiceStub
+    experiments: experiment_service_pb2_grpc.ExperimentServiceStub
     health: health_pb2_grpc.HealthStub
 
 
@@ -67,6 +69,7 @@ def connect(address: str) -> Iterator[Stubs]:
                 segment_service_pb2_grpc.SegmentServiceStub(channel),
                 assignment_service_pb2_grpc.AssignmentServiceStub(channel),
                 report_service_pb2_grpc.ReportServiceStub(channel),
+                experiment_service_pb2_grpc.ExperimentServiceStub(channel),
                 health_pb2_grpc.HealthStub(channel),
             )
         except grpc.RpcError as error:

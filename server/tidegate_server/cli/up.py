@@ -68,12 +68,16 @@ async def _supervise(settings: Settings) -> None:
 
 
 def _roles(settings: Settings) -> list[Role]:
-    """Return the roles in the order in which they start: store, worker, server.
+    """Return the roles in the order in which they start: store, worker, server, controller.
 
     They stop in the reverse order, so that what the server accepts last can still be folded.
     """
     if settings.redis_url is not None:
-        return [_python_role("worker", settings), _server(settings)]
+        return [
+            _python_role("worker", settings),
+            _server(settings),
+            _python_role("controller", settings),
+        ]
     store = _store(settings)
     url = embedded_store.url(settings.data_dir)
     return [store, *_roles(settings.model_copy(update={"redis_url": url}))]
@@ -165,5 +169,5 @@ def up(
     data_dir: DataDirOption = None,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Run everything: server, worker, and an embedded Valkey unless TIDEGATE_REDIS_URL is set."""
+    """Run all roles, and an embedded Valkey unless TIDEGATE_REDIS_URL is set."""
     run_up(Settings.load(listen=listen, data_dir=data_dir, environment=environment))

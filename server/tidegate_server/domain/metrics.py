@@ -23,12 +23,13 @@ class Statistic(StrEnum):
 
     MEAN = "mean"
     P50 = "p50"
+    P90 = "p90"
     P95 = "p95"
     P99 = "p99"
 
 
 QUANTILES: Mapping[Statistic, float] = MappingProxyType(
-    {Statistic.P50: 0.5, Statistic.P95: 0.95, Statistic.P99: 0.99}
+    {Statistic.P50: 0.5, Statistic.P90: 0.9, Statistic.P95: 0.95, Statistic.P99: 0.99}
 )
 """The share of events at or below each quantile, rising."""
 

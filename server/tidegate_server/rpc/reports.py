@@ -33,6 +33,7 @@ DIRECTIONS = {
 STATISTICS = {
     Statistic.MEAN: report_service_pb2.STATISTIC_MEAN,
     Statistic.P50: report_service_pb2.STATISTIC_P50,
+    Statistic.P90: report_service_pb2.STATISTIC_P90,
     Statistic.P95: report_service_pb2.STATISTIC_P95,
     Statistic.P99: report_service_pb2.STATISTIC_P99,
 }
@@ -137,6 +138,7 @@ def _outcome(outcome: OutcomeSummary) -> report_service_pb2.OutcomeSummary:
         mean=outcome.mean,
         standard_deviation=_known(outcome.standard_deviation),
         p50=outcome.p50,
+        p90=outcome.p90,
         p95=outcome.p95,
         p99=outcome.p99,
         rate_per_second=_known(outcome.rate_per_second),

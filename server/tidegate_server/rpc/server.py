@@ -19,8 +19,11 @@ from tidegate_server.rpc.errors import StatusInterceptor
 from tidegate_server.rpc.events import EventServicer
 from tidegate_server.rpc.experiments import ExperimentServicer
 from tidegate_server.rpc.flags import FlagServicer
+from tidegate_server.rpc.replicas import SERVICE as REPLICA_SERVICE
+from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
+from tidegate_server.signals.tracing import Tracing
 
 STORE_SERVICES = (
     "tidegate.v1.FlagService",
@@ -28,6 +31,7 @@ STORE_SERVICES = (
     "tidegate.v1.ReportService",
     "tidegate.v1.SegmentService",
     "tidegate.v1.ExperimentService",
+    REPLICA_SERVICE,
 )
 """Services that can do nothing without the store."""
 
@@ -78,20 +82,23 @@ def build(
     events: EventServicer,
     reports: ReportServicer,
     experiments: ExperimentServicer,
+    replicas: ReplicaServicer,
     health: Health,
     calls: CallsUnderWay,
+    tracing: Tracing | None = None,
 ) -> grpc.aio.Server:
     """Return a server that is bound to `listen` ("host:port") but not started.
 
     Raises:
         ConfigurationError: the address can't be bound.
     """
-    server = grpc.aio.server(interceptors=[StatusInterceptor(calls)], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[StatusInterceptor(calls, tracing)], options=OPTIONS)
     flag_service_pb2_grpc.add_FlagServiceServicer_to_server(flags, server)
     segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(segments, server)
     events.add_to(server)
     report_service_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
     experiment_service_pb2_grpc.add_ExperimentServiceServicer_to_server(experiments, server)
+    replicas.add_to(server)
     assignments.add_to(server)
     health.add_to(server)
     names = (assignment.SERVICE, *STORE_SERVICES, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -60,7 +60,8 @@ class Experiments:
             beside = checks.flag_problems(plan, flags[plan.flag])
         else:
             beside = (InvalidField("flag", f"flag {unknown(plan.flag, flags)}"),)
-        return checks.each_once([*unread, *checks.problems(plan), *beside])
+        found = (*checks.problems(plan), *beside)
+        return checks.each_once([*unread, *(each for each in found if not _within(each, unread))])
 
     async def create(self, plan: Plan, unread: Sequence[InvalidField] = ()) -> Experiment:
         """Store a plan as a draft. unread: as in `validate`.
@@ -177,6 +178,11 @@ class Experiments:
         plan = (await self._store.get(key)).plan
         failure = last_failure(plan, (await self._store.load()).values())
         return replace(asked, why="; ".join(filter(None, [asked.why, failure])))
+
+
+def _within(problem: InvalidField, unread: Sequence[InvalidField]) -> bool:
+    """Return whether a problem is of what stands in for a field that could not be read."""
+    return any(problem.field.startswith((f"{each.field}.", f"{each.field}[")) for each in unread)
 
 
 def _check(asked: Command) -> None:

@@ -44,16 +44,18 @@ class ReplicaFeed(Feed[None]):
 
     async def follow(self) -> None:
         """Read the replicas whenever somebody watches."""
-        while not self.ended:
+        while True:
             await self._watched.wait()
             async with aclosing(self._store.follow(self._seconds)) as fleets:
                 async for fleet in fleets:
-                    await self._take(fleet)
-                    if self.ended or not self._watchers:
+                    if self.ended:
+                        return
+                    if fleet is not None:
+                        await self._take(fleet)
+                    if not self._watchers:
                         break
-            if not self._watchers:
-                self._watched.clear()
-                self.ready.clear()
+            self._watched.clear()
+            self.ready.clear()
 
     async def note_connected(self, *, connected: bool) -> None:
         """While the store is away, what was known of replicas is told to nobody."""

@@ -43,6 +43,7 @@ class OutcomeSummary:
     mean: float
     standard_deviation: float | NotEstimable
     p50: float
+    p90: float
     p95: float
     p99: float
     rate_per_second: float | NotEstimable
@@ -190,7 +191,7 @@ def _summary(
 ) -> OutcomeSummary:
     cells = outcome.cells
     count, total = int(cells.count.sum()), float(cells.total.sum())
-    p50, p95, p99 = quantiles(outcome.histogram, cells, tuple(QUANTILES.values()))
+    p50, p90, p95, p99 = quantiles(outcome.histogram, cells, tuple(QUANTILES.values()))
     return OutcomeSummary(
         outcome=name,
         count=count,
@@ -198,6 +199,7 @@ def _summary(
         mean=total / count,
         standard_deviation=sample_deviation(cells),
         p50=p50,
+        p90=p90,
         p95=p95,
         p99=p99,
         rate_per_second=count / seconds if seconds else NotEstimable(Cause.NO_DURATION),

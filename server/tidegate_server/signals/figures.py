@@ -136,9 +136,9 @@ class _Variants:
         self._errors = _family("variant_error_ratio", "The mean of the outcome `error`.")
         self._events = _family("outcome_events", "Events of an outcome.", "outcome")
         self._mean = _family("outcome_mean", "Mean of an outcome, per event.", "outcome")
-        self._quantile = _family(
-            "outcome_quantile", "Quantiles of an outcome.", "outcome", "quantile"
-        )
+        self._p50 = _family("outcome_p50", "Median of an outcome.", "outcome")
+        self._p95 = _family("outcome_p95", "95th percentile of an outcome.", "outcome")
+        self._p99 = _family("outcome_p99", "99th percentile of an outcome.", "outcome")
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -151,7 +151,9 @@ class _Variants:
             self._errors,
             self._events,
             self._mean,
-            self._quantile,
+            self._p50,
+            self._p95,
+            self._p99,
         )
 
     def add(self, flag: Flag, report: VariantReport) -> None:
@@ -171,8 +173,9 @@ class _Variants:
     def _add_outcome(self, labels: list[str], outcome: OutcomeSummary) -> None:
         self._events.add_metric(labels, outcome.count)
         self._mean.add_metric(labels, outcome.mean)
-        for quantile, value in (("0.5", outcome.p50), ("0.95", outcome.p95), ("0.99", outcome.p99)):
-            self._quantile.add_metric([*labels, quantile], value)
+        self._p50.add_metric(labels, outcome.p50)
+        self._p95.add_metric(labels, outcome.p95)
+        self._p99.add_metric(labels, outcome.p99)
 
 
 def _first_outcomes(flag: Flag, report: VariantReport) -> Sequence[OutcomeSummary]:
@@ -181,9 +184,9 @@ def _first_outcomes(flag: Flag, report: VariantReport) -> Sequence[OutcomeSummar
     return ordered[:MOST_OUTCOMES]
 
 
-def _family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+def _family(name: str, documentation: str, *more: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(
         f"tidegate_{name}",
         f"{documentation} In the flag's current phase.",
-        labels=["flag", "variant", *labels],
+        labels=["flag", "variant", *more],
     )

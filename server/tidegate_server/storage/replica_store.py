@@ -114,8 +114,10 @@ class RedisReplicaStore:
                 "what this one orders counts no more"
             )
 
-    async def follow(self, seconds: float) -> AsyncGenerator[Fleet, None]:
+    async def follow(self, seconds: float) -> AsyncGenerator[Fleet | None, None]:
         """Yield all replicas as they are, anew when one changes, and after `seconds` at the latest.
+
+        None on every idle second.
 
         Raises:
             StoreUnavailable: the store can't be reached.
@@ -127,7 +129,7 @@ class RedisReplicaStore:
             yield fleet
             await asyncio.sleep(min(LEAST_PAUSE, seconds))
             while (rest := ends - loop.time()) > 0 and not await self._news(latest, rest):
-                pass
+                yield None
 
     async def _load(self) -> tuple[Fleet, bytes]:
         now, latest, fields = await run(self._client, _LOAD, self._both)

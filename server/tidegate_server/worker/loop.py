@@ -1,7 +1,6 @@
 """The worker: a task for each shard that is its own, until it is told to stop."""
 
 import asyncio
-import random
 import secrets
 import time
 from collections.abc import Coroutine, Iterable, Mapping
@@ -14,6 +13,7 @@ from tidegate_server.errors import StoreFull, StoreUnavailable
 from tidegate_server.ports import AggregateStore, Backlog, EventLog, Members
 from tidegate_server.signals.backlogs import Backlogs
 from tidegate_server.signals.metrics import SHARDS
+from tidegate_server.waiting import jittered_pause
 from tidegate_server.worker.run import Limits
 from tidegate_server.worker.shard import ShardFolder
 from tidegate_server.worker.sharing import shards_of
@@ -88,7 +88,7 @@ class Worker:
                     serving[shard] = asyncio.Event()
                     tasks.create_task(self._serve(shard, serving[shard]))
                 SHARDS.set(len(serving))
-                await _pause(stop, BEAT_SECONDS)
+                await jittered_pause(stop, BEAT_SECONDS)
             for each in serving.values():
                 each.set()
         await self._leave()
@@ -134,7 +134,7 @@ class Worker:
                 continue
             retries.succeeded()
             if not first:
-                await _pause(stop, STAND_BACK)
+                await jittered_pause(stop, STAND_BACK)
         log.info("shard_left", shard=shard)
 
     async def _step(self, folder: ShardFolder, stop: asyncio.Event) -> bool:
@@ -155,7 +155,7 @@ class _Retries:
         self._failures += 1
         if self._failures == 1:
             self._log.warning("store_lost", cause=str(error))
-        await _pause(stop, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 16)))
+        await jittered_pause(stop, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 16)))
 
     def succeeded(self) -> None:
         """Note that the store answers."""
@@ -175,10 +175,3 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
         for each in (task, stopping):
             each.cancel()
         await asyncio.gather(task, stopping, return_exceptions=True)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait between half of `seconds` and all of it, or until `stop` is set."""
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({stopping}, timeout=seconds * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-    stopping.cancel()

@@ -26,7 +26,7 @@ FATAL = ("Traceback", "error: unexpected", "batch_set_aside", "call_failed")
 
 @dataclass
 class Roles:
-    """Processes by name: STORE, SERVER, what begins with CONTROLLER, and anything else for a worker.
+    """Processes by name: STORE, SERVER, names that begin with CONTROLLER, and else for workers.
 
     `store_command` takes the place of the embedded store's, and `redis_urls` of its URL by role.
     """

@@ -15,7 +15,7 @@ from tidegate_server.analysis.comparison import Estimate, compare
 from tidegate_server.analysis.covariates import Adjusted, cuped
 from tidegate_server.analysis.effects import Effect, difference, log_ratio
 from tidegate_server.analysis.estimable import NotEstimable
-from tidegate_server.analysis.figures import Figure, bare_figure
+from tidegate_server.analysis.figures import Figure, bare_figure, cluster_error
 from tidegate_server.analysis.margins import Margin, equivalence, non_inferiority
 from tidegate_server.analysis.means import mean_of_moments, mean_per_unit_figure
 from tidegate_server.analysis.outliers import find_outliers
@@ -81,6 +81,12 @@ def test_from_any_units(values: list[float], others: int) -> None:
 def test_from_any_moments(successes: int, units: int, mean: float, variance: float) -> None:
     check(mean_of_moments(units, mean, variance))
     check(proportion_of_moments(min(successes, units), units))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-150, 1.0, 1e150, 1e300])
+def test_errors_of_any_size_neither_vanish_nor_overflow(size: float) -> None:
+    influence = np.array([size, -size, 0.0])
+    assert cluster_error(influence, np.array([True, True, False])) == pytest.approx(2 * size)
 
 
 def test_a_covariate_that_is_the_metric_itself_leaves_nothing() -> None:

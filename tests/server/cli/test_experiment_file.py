@@ -374,6 +374,46 @@ interval: 0s
     ]
 
 
+def test_what_makes_no_sense_is_named_where_the_file_has_it() -> None:
+    found = errors(
+        NAMES
+        + GUARDRAILS
+        + """\
+preflight:
+  health: nowhere
+  evaluation:
+    url: ftp://evals
+    metrics: {accuracy: {min: 90%}}
+stages:
+  - {name: a, ratio: 0%, before: ftp://a, after: [ftp://b, {url: ftp://c, timeout: 0s}]}
+change_windows:
+  - {days: [], from: 17:00, to: 9:00, zone: Berlin}
+notifications:
+  - {url: x, on: [rollback]}
+"""
+    )
+    assert [line.split(": ")[:2] for line in found] == [
+        ["e.yaml:7:11", "preflight.health"],
+        ["e.yaml:9:10", "preflight.evaluation.url"],
+        ["e.yaml:12:22", "stages[0].ratio"],
+        ["e.yaml:12:34", "stages[0].before"],
+        ["e.yaml:12:51", "stages[0].after[0]"],
+        ["e.yaml:12:66", "stages[0].after[1].url"],
+        ["e.yaml:12:84", "stages[0].after[1].timeout"],
+        ["e.yaml:14:12", "change_windows[0].days"],
+        ["e.yaml:14:33", "change_windows[0].to"],
+        ["e.yaml:14:45", "change_windows[0].zone"],
+        ["e.yaml:16:11", "notifications[0].url"],
+        ["e.yaml:16:19", "notifications[0].on[0]"],
+    ]
+    assert "did you mean 'roll back'?" in found[-1]
+    infinite = NAMES + GUARDRAILS + STAGES + "preflight: {evaluation: {metrics: {}}}"
+    assert [line.split(": ")[:2] for line in errors(infinite)] == [
+        ["e.yaml:7:25", "preflight.evaluation"],
+        ["e.yaml:7:35", "preflight.evaluation.metrics"],
+    ]
+
+
 def test_what_is_read_has_no_problems() -> None:
     plan = parse_experiment_file("chat-v2.yaml", CHAT_V2).plan
     assert problems(plan) == ()

@@ -17,7 +17,8 @@ HIGHER = flag_pb2.DIRECTION_HIGHER_IS_BETTER
 
 
 def summary(outcome: str, mean: float, **others: float) -> report_service_pb2.OutcomeSummary:
-    figures = {"p50": mean, "p95": 2 * mean, "p99": 3 * mean, "rate_per_second": 40.0, **others}
+    quantiles = {"p50": mean, "p90": 1.8 * mean, "p95": 2 * mean, "p99": 3 * mean}
+    figures = {**quantiles, "rate_per_second": 40.0, **others}
     return report_service_pb2.OutcomeSummary(
         outcome=outcome,
         count=12_345,
@@ -114,16 +115,28 @@ def rows(report: report_service_pb2.Report) -> list[list[str]]:
 def test_variants_are_shown_with_the_figures_that_matter() -> None:
     table = rows(a_report())
     assert table[0] == [
-        *("v1", "95 %", "1,234", "1,300", "0", "40", "250", "500", "750", "1.23%", "3.5"),
+        *("v1", "95 %", "1,234", "1,300", "0", "40", "250", "450", "500", "750", "1.23%", "3.5"),
     ]
-    assert table[1] == ["v2", "5 %", "65", "70", "9", *["–"] * 6]
+    assert table[1] == ["v2", "5 %", "65", "70", "9", *["–"] * 7]
 
 
 def test_outcomes_are_shown_one_line_each() -> None:
     table = rows(a_report())
-    assert table[2] == ["error", "v1", "12,345", "1.23%", "0.11", "–", "–", "–", "40", "lower"]
+    assert table[2] == ["error", "v1", "12,345", "1.23%", "0.11", *["–"] * 4, "40", "lower"]
     assert table[3][:5] == ["latency_ms", "v1", "12,345", "250", "31.25"]
-    assert table[4] == ["rating", "v1", "12,345", "3.5", "–", "3.5", "7", "10.5", "40", "higher"]
+    assert table[4] == [
+        "rating",
+        "v1",
+        "12,345",
+        "3.5",
+        "–",
+        "3.5",
+        "6.3",
+        "7",
+        "10.5",
+        "40",
+        "higher",
+    ]
 
 
 def test_comparisons_name_who_is_better() -> None:

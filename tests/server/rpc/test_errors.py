@@ -12,7 +12,14 @@ import pytest
 from tidegate.delivery import RETRY_AFTER as READ_BY_THE_SDK
 from tidegate_server import errors
 from tidegate_server.rpc.calls import CallsUnderWay
-from tidegate_server.rpc.errors import RETRY_AFTER, STATUS, Handler, StatusInterceptor
+from tidegate_server.rpc.errors import (
+    MOST_DETAIL_BYTES,
+    RETRY_AFTER,
+    STATUS,
+    Handler,
+    StatusInterceptor,
+    fitting,
+)
 
 METHOD = "/tidegate.test/Call"
 
@@ -108,3 +115,19 @@ async def test_a_defect_is_not_told_to_the_caller() -> None:
         error = await failure(method)
     assert error.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in str(error.details())
+
+
+@pytest.mark.parametrize("text", ["short", "x" * MOST_DETAIL_BYTES, "ü" * (MOST_DETAIL_BYTES // 6)])
+def test_what_can_be_sent_is_sent_whole(text: str) -> None:
+    assert fitting(text) == text
+
+
+@pytest.mark.parametrize("letter", ["x", "%", "ü", "\N{GRINNING FACE}"])
+async def test_what_is_too_long_is_cut_and_arrives(letter: str) -> None:
+    async with raising(errors.NotFound(letter * 10_000)) as method:
+        error = await failure(method)
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    kept, ellipsis, rest = (error.details() or "").partition(" …")
+    assert (ellipsis, rest) == (" …", "")
+    assert set(kept) == {letter}
+    assert len(kept) >= 400

@@ -77,6 +77,9 @@ async def test_events_become_a_report_with_a_comparison(
     v1 = report.variants[0].outcomes[0]
     assert v1.sum == sum(sent.values[0::2])
     assert v1.rate_per_second == pytest.approx(150 / 0.298, rel=0.02)
+    assert v1.p50 < v1.p90 == pytest.approx(105, rel=0.01)
+    statistics = {each.statistic for each in report.comparisons}
+    assert statistics == set(report_service_pb2.Statistic.values()) - {0}
     mean = next(
         each for each in report.comparisons if each.statistic == report_service_pb2.STATISTIC_MEAN
     )

@@ -17,6 +17,7 @@ from tidegate_server.settings import Settings
 SERVICES = {
     "tidegate.v1.AssignmentService",
     "tidegate.v1.EventService",
+    "tidegate.v1.ExperimentService",
     "tidegate.v1.FlagService",
     "tidegate.v1.ReportService",
     "tidegate.v1.SegmentService",

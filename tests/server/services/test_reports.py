@@ -134,7 +134,12 @@ def test_summary_of_an_outcome(rollout: Arms) -> None:
     assert latency.sum == pytest.approx(values.sum(), rel=1e-12)
     assert latency.mean == pytest.approx(values.mean(), rel=1e-12)
     assert latency.standard_deviation == pytest.approx(values.std(ddof=1), rel=1e-9)
-    for figure, share in ((latency.p50, 0.5), (latency.p95, 0.95), (latency.p99, 0.99)):
+    for figure, share in (
+        (latency.p50, 0.5),
+        (latency.p90, 0.9),
+        (latency.p95, 0.95),
+        (latency.p99, 0.99),
+    ):
         expected = np.quantile(values, share, method="inverted_cdf")
         assert figure == pytest.approx(expected, rel=0.008)
     assert latency.rate_per_second == pytest.approx(values.size / 10)
@@ -249,7 +254,10 @@ def test_quantiles_are_compared_where_there_are_more_than_two_values(rollout: Ar
     p95 = comparison(made, "latency_ms", Statistic.P95)
     assert p95.better is Better.CONTROL
     assert p95.effect_size == NotEstimable(Cause.NOT_ON_UNITS)
-    assert estimate(p95).control == pytest.approx(made.variants[0].outcomes[1].p95, rel=0.01)
+    latency = made.variants[0].outcomes[1]
+    assert estimate(p95).control == pytest.approx(latency.p95, rel=0.01)
+    p90 = comparison(made, "latency_ms", Statistic.P90)
+    assert estimate(p90).control == pytest.approx(latency.p90, rel=0.01)
     tied = comparison(made, "rating", Statistic.P50)
     assert tied.estimate == NotEstimable(Cause.ZERO_VARIANCE)
     assert tied.better is Better.UNKNOWN

@@ -13,6 +13,7 @@ class Samples:
     """The samples of one scrape."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.families = {each.name: each for each in text_string_to_metric_families(text)}
         self._values = {
             (sample.name, frozenset(sample.labels.items())): sample.value

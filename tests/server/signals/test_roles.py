@@ -200,9 +200,9 @@ async def test_figures_are_those_of_the_report_of_the_current_phase(
             of = {**labels, "outcome": outcome.outcome}
             assert found.value("tidegate_outcome_events", **of) == outcome.count > 0
             assert found.value("tidegate_outcome_mean", **of) == outcome.mean
-            quantiles = {"0.5": outcome.p50, "0.95": outcome.p95, "0.99": outcome.p99}
-            for quantile, value in quantiles.items():
-                assert found.value("tidegate_outcome_quantile", quantile=quantile, **of) == value
+            assert found.value("tidegate_outcome_p50", **of) == outcome.p50
+            assert found.value("tidegate_outcome_p95", **of) == outcome.p95
+            assert found.value("tidegate_outcome_p99", **of) == outcome.p99
     assert found.value("tidegate_variant_error_ratio", **labels) == 0.25
 
 

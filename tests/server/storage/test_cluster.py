@@ -118,7 +118,9 @@ async def test_experiments_are_stored_and_deleted(cluster: Any, environment: str
     await gates.note(PLAN.key, "health", GateResult(Progress.PASSED, "", NOW), fence)
     assert list(await store.load()) == [PLAN.key]
     assert (await RedisConfigStore(cluster, environment).load()).revision == 1
-    assert len(await store.decisions(PLAN.key, 0, 10)) == len(await store.looks(PLAN.key, 0)) == 1
+    assert (
+        len(await store.decisions(PLAN.key, 0, 10)) == len(await store.looks(PLAN.key, 0, 10)) == 1
+    )
     await store.delete(PLAN.key, 1)
     assert await store.load() == {}
     assert await gates.load(PLAN.key) == {}

@@ -84,7 +84,7 @@ async def commit(store: RedisExperimentStore, each: Experiment, *decisions: Deci
 async def test_an_environment_begins_without_experiments(store: RedisExperimentStore) -> None:
     assert await store.load() == {}
     assert await store.decisions(KEY, 0, 10) == []
-    assert await store.looks(KEY, 0) == []
+    assert await store.looks(KEY, 0, 10) == []
     with pytest.raises(NotFound, match="experiment 'chat-v2' is not known; known are none"):
         await store.get(KEY)
 
@@ -102,7 +102,7 @@ async def test_a_step_is_stored_as_a_whole(
     assert await store.get(KEY) == started
     assert list(await store.load()) == [KEY, OTHER.key]
     assert await store.decisions(KEY, 0, 10) == [NumberedDecision(1, decision(), 2)]
-    assert await store.looks(KEY, 0) == [seen()]
+    assert await store.looks(KEY, 0, 10) == [seen()]
     snapshot = await configs.load()
     assert snapshot.revision == 2
     assert snapshot.flags[FlagKey("chat-model")] == flag("chat-model", 2)
@@ -145,6 +145,13 @@ REFUSED = [
         RevisionConflict,
         "revision 1, not 2",
         id="ahead",
+    ),
+    pytest.param(
+        experiment(3),
+        {"revision": Revision(2)},
+        RevisionConflict,
+        "revision 1, not 2",
+        id="decided by another configuration",
     ),
     pytest.param(
         experiment(3), {"change": split_change(1)}, RevisionConflict, "revision 1, not 0", id="late"
@@ -242,13 +249,13 @@ async def test_looks_are_bounded_and_found_by_time(
         await store.commit(ExperimentCommit(experiment(number), seen=seen(number)))
     assert await client.xlen(ExperimentKeys(environment).looks(KEY)) < 150
     after_ms = 1_000 * int((NOW + timedelta(seconds=247)).timestamp())
-    assert await store.looks(KEY, after_ms) == [seen(248), seen(249), seen(250)]
+    assert await store.looks(KEY, after_ms, 10) == [seen(248), seen(249), seen(250)]
 
 
 async def test_a_look_by_a_clock_that_was_set_back_is_kept(store: RedisExperimentStore) -> None:
     for version, seconds in enumerate([10, 10, 3], start=1):
         await store.commit(ExperimentCommit(experiment(version), seen=seen(seconds)))
-    assert await store.looks(KEY, 0) == [seen(10), seen(10), seen(3)]
+    assert await store.looks(KEY, 0, 10) == [seen(10), seen(10), seen(3)]
 
 
 async def test_deleting_frees_everything(

@@ -1,6 +1,7 @@
 """Replicas in a real store."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from tests.server.domain.replicas.samples import V1, V2, replica
 from tidegate.model import FlagKey
 from tidegate_server.domain.replicas.replica import (
     Failure,
+    Fleet,
     Order,
     Replica,
     ReplicaId,
@@ -44,6 +46,14 @@ async def age(client: Redis, environment: str, name: ReplicaId, by: timedelta) -
     stored: Any = await client.hget(key, field)
     heard, load = stored.split()
     await client.hset(key, field, b"%d %s" % (int(heard) - by // timedelta(milliseconds=1), load))
+
+
+async def told(follower: AsyncGenerator[Fleet | None, None]) -> Fleet:
+    """Return what a follower is told next, after idle seconds."""
+    async for fleet in follower:
+        if fleet is not None:
+            return fleet
+    raise AssertionError("it never ends")
 
 
 def known(one: Replica, stored: Replica) -> Replica:
@@ -154,10 +164,10 @@ async def test_followers_hear_of_news_at_once_and_of_loads_in_time(
 ) -> None:
     follower = RedisReplicaStore(client, environment).follow(60)
     async with asyncio.timeout(10):
-        assert (await anext(follower)).replicas == {}
+        assert (await told(follower)).replicas == {}
         one = await store.register(replica(A))
-        assert (await anext(follower)).replicas == {A: one}
-        waiting = asyncio.ensure_future(anext(follower))
+        assert (await told(follower)).replicas == {A: one}
+        waiting = asyncio.ensure_future(told(follower))
         await store.heartbeat(A, replace(one.report, load=0.9))  # no news
         assert not (await asyncio.wait({waiting}, timeout=0.3))[0]
         for change in (
@@ -168,17 +178,15 @@ async def test_followers_hear_of_news_at_once_and_of_loads_in_time(
         ):
             await change()
             await waiting
-            waiting = asyncio.ensure_future(anext(follower))
+            waiting = asyncio.ensure_future(told(follower))
         waiting.cancel()
     await asyncio.wait({waiting})
     quick = store.follow(0.05)
     async with asyncio.timeout(10):
         await store.register(replica(A))
         loads = [0.5]
-        async for fleet in quick:
-            loads.append(fleet.replicas[A].report.load)
-            if loads[-1] > 0.8:
-                break
+        while loads[-1] < 0.8:
+            loads.append((await told(quick)).replicas[A].report.load)
             await store.heartbeat(A, replace(one.report, load=0.9))
         await quick.aclose()
 
@@ -188,14 +196,12 @@ async def test_many_changes_make_one(
 ) -> None:
     follower = store.follow(60)
     async with asyncio.timeout(20):
-        await anext(follower)
+        await told(follower)
         for index in range(100):
             await store.register(replica(f"gpu-{index}"))
-        seen = 0
-        async for fleet in follower:
+        seen = 1
+        while len((await told(follower)).replicas) < 100:
             seen += 1
-            if len(fleet.replicas) == 100:
-                break
         await follower.aclose()
     assert seen < 50
     assert await client.xlen(ReplicaKeys(environment).changes) < 300

@@ -106,7 +106,7 @@ def _held_too_long(turn: Turn) -> Step | None:
         return roll_back(turn, Status.ROLLED_BACK, why)
     going = state.status is Status.OBSERVING and state.healthy
     if stage.after_hold is AfterHold.CONTINUE and going and not stage.decide:
-        return leave(turn, Action.ADVANCE, why)
+        return _past_gate(turn, why)
     return None
 
 

@@ -1,44 +1,33 @@
 """A plan run many times on a synthetic stream, before it is used: how often it ends how.
 
-The very `decide` of the controller is called; only the data are drawn (`synthetic`).
+stream     what comes in: traffic, distributions, faults
+synthetic  the sums of events of all runs, drawn interval by interval
+glance     what a look finds in all runs
+courses    what `decide`, the controller's own, makes of it
+forecast   what it came to
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 
-from tidegate.model import PPM
-from tidegate_server.domain.experiments.commands import Command, Request, command
-from tidegate_server.domain.experiments.decide import decide
-from tidegate_server.domain.experiments.look import FlagSeen, Look
-from tidegate_server.domain.experiments.plan import Plan
-from tidegate_server.domain.experiments.records import Step
-from tidegate_server.domain.experiments.state import ENDED, State, Status, stage_of
+from tidegate_server.domain.experiments.courses import Courses, Sight, sight_of
+from tidegate_server.domain.experiments.forecast import Forecast, Tally
+from tidegate_server.domain.experiments.glance import Glance, judged_metrics
+from tidegate_server.domain.experiments.plan import ZERO, Plan
+from tidegate_server.domain.experiments.state import ENDED
 from tidegate_server.domain.experiments.stream import Fault, Stream
-from tidegate_server.domain.experiments.synthetic import Synthetic
+from tidegate_server.domain.experiments.synthetic import Integers, Synthetic
 from tidegate_server.errors import InvalidField
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-PERSON = "simulation"
 
+_BLOCK = 2_000
+"""Runs that are made together: more need more memory, and are no faster."""
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What many runs came to.
-
-    endings: chance of each status at the end, those that occurred. shares: for each run, the
-    largest share in ppm that the treatment had. exposed: mean number of units that met the
-    treatment. minutes: mean time in each stage, and outside of stages by status.
-    """
-
-    runs: int
-    endings: Mapping[Status, float]
-    shares: tuple[int, ...]
-    exposed: float
-    minutes: Mapping[str, float]
+_WORTH_DROPPING = 0.9
+"""Part of the runs that go on below which it is worth the copy to forget the others."""
 
 
 def simulate(
@@ -47,8 +36,13 @@ def simulate(
     runs: int,
     rng: np.random.Generator,
     longest: timedelta = timedelta(days=14),
+    approve_after: timedelta = ZERO,
+    start: datetime = START,
 ) -> Forecast:
-    """Run the plan `runs` times; approvals are given at once. longest: when a run is given up.
+    """Run the plan `runs` times, >= 1.
+
+    longest: when a run is given up. approve_after: how long a person takes to approve. start: when
+    runs begin, which matters to change windows.
 
     Raises:
         InvalidField: the stream lacks a metric of the plan.
@@ -56,82 +50,73 @@ def simulate(
     for metric in plan.metrics():
         if metric not in stream.metrics:
             raise InvalidField("metrics", f"{metric} is judged by the plan: say what it is like")
-    endings: Counter[Status] = Counter()
-    minutes: defaultdict[str, float] = defaultdict(float)
-    shares, exposed = [], 0.0
-    for _ in range(runs):
-        run = _Run(plan, stream, rng)
-        run.go(longest)
-        endings[run.state.status] += 1
-        shares.append(run.largest)
-        exposed += run.exposed
-        for name, spent in run.minutes.items():
-            minutes[name] += spent
-    return Forecast(
-        runs=runs,
-        endings={status: number / runs for status, number in endings.items()},
-        shares=tuple(shares),
-        exposed=exposed / runs,
-        minutes={name: total / runs for name, total in minutes.items()},
-    )
+    courses, tally = Courses(plan, start, approve_after), Tally(runs)
+    for first in range(0, runs, _BLOCK):
+        numbers = np.arange(first, min(first + _BLOCK, runs))
+        _Block(courses, tally, stream, rng, numbers).go(start, longest)
+    return tally.forecast(courses.turns)
 
 
-class _Run:
-    """One run of a plan."""
+class _Block:
+    """Runs that go through time together. runs: their numbers; ended ones are dropped by and by."""
 
-    def __init__(self, plan: Plan, stream: Stream, rng: np.random.Generator) -> None:
-        self.plan, self.stream = plan, stream
-        self.largest = 0
-        self.minutes: defaultdict[str, float] = defaultdict(float)
-        self._share, self._now = 0, START
-        self._data = Synthetic(plan, stream, rng, START)
-        self.state = State()
-        self._take(command(plan, self.state, Command(Request.START, PERSON), self._flag, START))
+    def __init__(
+        self,
+        courses: Courses,
+        tally: Tally,
+        stream: Stream,
+        rng: np.random.Generator,
+        runs: Integers,
+    ) -> None:
+        self._courses, self._tally, self._stream, self._runs = courses, tally, stream, runs
+        self._plan = courses.plan
+        self._judged = judged_metrics(self._plan, stream)
+        self._data = Synthetic(self._plan, stream, runs.size, rng)
+        self._places, self._place = [courses.first], np.zeros(runs.size, np.int64)
 
-    @property
-    def exposed(self) -> float:
-        """Return how many units met the treatment."""
-        return self._data.exposed
+    def go(self, start: datetime, longest: timedelta) -> None:
+        """Look until all have ended, or time is over."""
+        for interval in range(max(1, longest // self._plan.interval)):
+            passed = interval * self._plan.interval
+            faults = self._stream.faults(passed)
+            self._data.arrive(interval, self._of_each("share_ppm"), faults)
+            self._tally.note_time(self._places, self._place, self._plan.interval)
+            now = start + passed + self._plan.interval
+            self._look(interval, now, faults)
+            self._tally.note(self._runs, self._places, self._place, self._data.exposed, now - start)
+            self._drop_ended()
+            if not self._runs.size:
+                return
 
-    @property
-    def _flag(self) -> FlagSeen:
-        return FlagSeen(PPM - self._share, self._share)
-
-    def go(self, longest: timedelta) -> None:
-        """Look until the end."""
-        while self.state.status not in ENDED and self._now - START < longest:
-            self._now += self.plan.interval
-            faults = self._faults()
-            self._data.arrive(self._now, self._share, faults)
-            self._note_time()
-            if Fault.CONTROLLER_DOWN in faults:
-                continue
-            away = Fault.OUTAGE in faults
-            look = Look(
-                self._flag, "the store is away" if away else self._data.findings(self._share)
+    def _look(self, interval: int, now: datetime, faults: frozenset[Fault]) -> None:
+        """Move every run to where this look leads from its state."""
+        share, number = self._of_each("share_ppm"), self._of_each("number")
+        sight = sight_of(faults)
+        glance = Glance(self._plan, self._judged, self._data, share, interval)
+        rows = [number.astype(np.int32)[:, None].view(np.uint8)]
+        if sight is Sight.CLEAR:
+            rows.append(np.packbits(glance.bits(self._of_each("needed")), axis=0).T)
+        cases = np.concatenate(rows, axis=1)
+        _, first, self._place = np.unique(
+            cases.view(f"V{cases.shape[1]}")[:, 0], return_index=True, return_inverse=True
+        )
+        self._places = [
+            self._courses.step(
+                sight,
+                cases[run].tobytes(),
+                int(number[run]),
+                partial(glance.findings, run, now),
+                now,
             )
-            self._take(decide(self.plan, self.state, look, self._now))
-            if self.state.status is Status.AWAITING_APPROVAL:
-                asked = Command(Request.APPROVE, PERSON)
-                self._take(command(self.plan, self.state, asked, self._flag, self._now))
+            for run in first.tolist()
+        ]
+        self._data.begin_phases(self._of_each("share_ppm") != share)
 
-    def _take(self, step: Step) -> None:
-        self.state = step.state
-        if step.share_ppm is not None:
-            self._share = step.share_ppm
-            self._data.begin_phase()
-            self.largest = max(self.largest, self._share)
+    def _of_each(self, name: str) -> Integers:
+        return np.array([getattr(each, name) for each in self._places])[self._place]
 
-    def _faults(self) -> set[Fault]:
-        passed = self._now - START
-        return {
-            each.fault
-            for each in self.stream.troubles
-            if each.start <= passed < each.start + each.duration
-        }
-
-    def _note_time(self) -> None:
-        name = str(self.state.status)
-        if self.state.status not in (Status.PREFLIGHT, Status.WATCHING, Status.ROLLING_BACK):
-            name = stage_of(self.plan, self.state).name
-        self.minutes[name] += self.plan.interval.total_seconds() / 60
+    def _drop_ended(self) -> None:
+        kept = np.array([each.status not in ENDED for each in self._places])[self._place]
+        if kept.mean() < _WORTH_DROPPING:
+            self._runs, self._place = self._runs[kept], self._place[kept]
+            self._data.keep(kept)

@@ -31,24 +31,44 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
-    """One metric of a request under control.
-
-    deviation: between requests, > 0. effect: relative change under the treatment, > -1.
-    """
+class Moments:
+    """Moments of a figure over requests. mean, deviation: > 0; skewness: 0 where symmetric."""
 
     mean: float
     deviation: float
+    skewness: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """One metric in both arms. icc: how much one unit's requests are alike, in [0, 1]."""
+
+    control: Moments
+    treatment: Moments
     higher_is_better: bool
-    effect: float = 0.0
+    icc: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What comes in: metrics by name, units a minute (> 0), requests of each, their correlation."""
+    """What comes in.
+
+    metrics: by name. units_per_minute: > 0, in the mean. requests_per_unit: >= 1, in the mean;
+    variation: their deviation as a part of it, >= 0. arrivals: of units, by interval of the plan,
+    as parts of their mean; begun anew when they are over.
+    """
 
     metrics: Mapping[MetricName, Simulated]
     units_per_minute: float
     requests_per_unit: float = 20.0
-    icc: float = 0.3
+    variation: float = 0.0
     troubles: tuple[Trouble, ...] = ()
+    arrivals: tuple[float, ...] = (1.0,)
+
+    def faults(self, passed: timedelta) -> frozenset[Fault]:
+        """Return what is wrong at a time after the start."""
+        return frozenset(
+            each.fault
+            for each in self.troubles
+            if each.start <= passed < each.start + each.duration
+        )

@@ -302,6 +302,7 @@ def test_names_of_metrics_read_back(text: str) -> None:
 def test_the_mean_is_what_a_bare_name_stands_for() -> None:
     assert metric_name("rating.mean") == metric_name("rating") == MetricName("rating")
     assert metric_name("latency_ms.p99") == MetricName("latency_ms", Statistic.P99)
+    assert metric_name("latency_ms.p90") == MetricName("latency_ms", Statistic.P90)
 
 
 def test_a_whole_run_without_fault() -> None:

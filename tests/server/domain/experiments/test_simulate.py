@@ -1,5 +1,6 @@
 """The production template on a synthetic stream of 1,000 units a minute, 20 requests each."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,6 +9,8 @@ import pytest
 
 from tests.server.analysis.simulation import monte_carlo_error
 from tests.server.domain.experiments.samples import HOUR, MINUTE, PERCENT, PLAN
+from tidegate_server.domain.experiments.forecast import Forecast
+from tidegate_server.domain.experiments.outcomes import Assumed, Outcome, Rate
 from tidegate_server.domain.experiments.plan import (
     AfterLease,
     Ceiling,
@@ -16,9 +19,10 @@ from tidegate_server.domain.experiments.plan import (
     Margin,
     MetricName,
 )
-from tidegate_server.domain.experiments.simulate import Forecast, simulate
+from tidegate_server.domain.experiments.scenario import Scenario
+from tidegate_server.domain.experiments.simulate import simulate
 from tidegate_server.domain.experiments.state import Status
-from tidegate_server.domain.experiments.stream import Fault, Simulated, Stream, Trouble
+from tidegate_server.domain.experiments.stream import Fault, Stream, Trouble
 from tidegate_server.domain.experiments.templates import TEMPLATES
 from tidegate_server.errors import InvalidField
 
@@ -29,6 +33,19 @@ PRODUCTION = replace(
     guardrails=(Margin(LATENCY, 0.1, 0.1), Ceiling(ERROR, 0.05)),
     interval=MINUTE,
 )
+OUTCOMES: Mapping[str, Outcome] = {
+    "rating": Assumed(4.0, 1.0),
+    "error": Rate(0.01),
+    "latency_ms": Assumed(300.0, 200.0),
+}
+SCENARIO = Scenario(
+    OUTCOMES, dict.fromkeys(OUTCOMES, 0.3), {}, {}, units_per_minute=1_000, requests_per_unit=20
+)
+
+
+def stream(*troubles: Trouble, **effects: float) -> Stream:
+    """Return what comes in where the treatment has these relative effects."""
+    return replace(SCENARIO, effects=effects, troubles=troubles).stream(PRODUCTION)
 
 
 def forecast(
@@ -36,18 +53,11 @@ def forecast(
     *troubles: Trouble,
     lease: Lease = PRODUCTION.lease,
     min_effect: float = 0.0,
-    error: float = 0.01,
     **effects: float,
 ) -> Forecast:
-    metrics = {
-        RATING: Simulated(4.0, 1.0, True, effects.get("rating", 0.0)),
-        ERROR: Simulated(0.01, 0.1, False, error / 0.01 - 1),
-        LATENCY: Simulated(300.0, 200.0, False, effects.get("latency_ms", 0.0)),
-    }
-    stream = Stream(metrics, 1_000, troubles=troubles)
-    goal, rng = Goal(RATING, min_effect, tolerance=0.05), np.random.default_rng(1)
-    plan = replace(PRODUCTION, lease=lease, goal=goal)
-    return simulate(plan, stream, runs, rng, timedelta(days=1))
+    plan = replace(PRODUCTION, lease=lease, goal=Goal(RATING, min_effect, tolerance=0.05))
+    what, rng = stream(*troubles, **effects), np.random.default_rng(1)
+    return simulate(plan, what, runs, rng, timedelta(days=1))
 
 
 def test_two_equal_versions_are_neither_promoted_nor_rolled_back() -> None:
@@ -66,10 +76,10 @@ def test_a_slow_version_never_gets_past_the_canary() -> None:
 
 
 def test_a_version_with_errors_is_closed_out_within_minutes() -> None:
-    found = forecast(100, error=0.08)
+    found = forecast(100, error=7.0)
     assert found.endings == {Status.ROLLED_BACK: 1.0}
     assert found.minutes["canary"] < 5
-    assert found.exposed < 500
+    assert found.exposed.mean() < 500
 
 
 def test_a_better_version_gets_through_in_the_time_of_its_stages() -> None:
@@ -100,10 +110,7 @@ def test_lost_units_never_promote() -> None:
 
 
 def test_every_metric_of_the_plan_must_be_described() -> None:
+    what = stream()
+    lacking = replace(what, metrics={RATING: what.metrics[RATING], LATENCY: what.metrics[LATENCY]})
     with pytest.raises(InvalidField, match="error is judged by the plan"):
-        simulate(
-            PRODUCTION,
-            Stream({RATING: Simulated(4, 1, True), LATENCY: Simulated(3, 1, False)}, 1),
-            1,
-            np.random.default_rng(1),
-        )
+        simulate(PRODUCTION, lacking, 1, np.random.default_rng(1))

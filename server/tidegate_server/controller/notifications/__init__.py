@@ -1,0 +1,1 @@
+"""Decisions told to the addresses that a plan names, at least once, in order."""
