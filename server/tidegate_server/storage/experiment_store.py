@@ -34,6 +34,7 @@ KEPT_LOOKS = 10_000
 """About how many looks at an experiment are kept: a day, at one in ten seconds."""
 
 _COMMIT = Script.named("commit_experiment", "change_commit", "experiment_log", "fence")
+_LOOKS = Script.named("read_looks")
 _DELETE = Script.named("delete_experiment", "experiment_log")
 
 
@@ -160,14 +161,10 @@ class RedisExperimentStore:
         Raises:
             StoreUnavailable: the store can't be reached.
         """
-        with store_errors(self._client):
-            entries: Any = await self._client.xrange(self._keys.looks(key), min=str(after_ms + 1))
-        count = len(entries)
-        if count > most:
-            entries = [entries[(place + 1) * count // most - 1] for place in range(most)]
-        return [
-            look_from_message(experiment_pb2.Look.FromString(fields[b"l"])) for _, fields in entries
-        ]
+        found: list[bytes] = await run(
+            self._client, _LOOKS, [self._keys.looks(key)], [after_ms + 1, most]
+        )
+        return [look_from_message(experiment_pb2.Look.FromString(each)) for each in found]
 
     async def changes(self) -> AsyncGenerator[ExperimentKey | None, None]:
         """Yield the key of each experiment that changes from now on; None on every idle second.

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from tidegate.model import Metric
 from tidegate.v1 import experiment_pb2, experiment_service_pb2
 from tidegate.wire.flags import flag_from_message
-from tidegate_server.cli.connection import CALL_SECONDS, Stubs, status_of
+from tidegate_server.cli.connection import CALL_SECONDS, PAGE_SIZE, Stubs, all_pages, status_of
 from tidegate_server.cli.flag_calls import find_flag
 from tidegate_server.domain.experiments.records import Experiment, Seen
 from tidegate_server.ports import NumberedDecision
@@ -24,8 +24,6 @@ from tidegate_server.wire.experiments import (
 
 MOST_LOOKS = 10_000
 """As many the server sends at once."""
-
-_PAGE = 1_000
 
 
 def get_experiment(stubs: Stubs, key: str) -> Experiment:
@@ -51,24 +49,23 @@ def find_experiment(stubs: Stubs, key: str) -> Experiment | None:
 
 def list_experiments(stubs: Stubs, flag: str) -> list[experiment_pb2.Experiment]:
     """Return all experiments, or those on one flag, by key."""
-    found: list[experiment_pb2.Experiment] = []
-    token = ""
-    while True:
+
+    def ask(token: str) -> experiment_service_pb2.ListExperimentsResponse:
         request = experiment_service_pb2.ListExperimentsRequest(
-            page_size=_PAGE, page_token=token, flag_key=flag
+            page_size=PAGE_SIZE, page_token=token, flag_key=flag
         )
-        page = stubs.experiments.ListExperiments(request, timeout=CALL_SECONDS)
-        found += page.experiments
-        token = page.next_page_token
-        if not token:
-            return found
+        return stubs.experiments.ListExperiments(request, timeout=CALL_SECONDS)
+
+    return [each for page in all_pages(ask) for each in page.experiments]
 
 
 def list_decisions(stubs: Stubs, key: str, after: int = 0) -> list[experiment_pb2.Decision]:
     """Return an experiment's decisions with numbers above `after`, in order."""
     found: list[experiment_pb2.Decision] = []
     while True:
-        request = experiment_service_pb2.ListDecisionsRequest(key=key, after=after, page_size=_PAGE)
+        request = experiment_service_pb2.ListDecisionsRequest(
+            key=key, after=after, page_size=PAGE_SIZE
+        )
         page = stubs.experiments.ListDecisions(request, timeout=CALL_SECONDS)
         found += page.decisions
         if not page.more:
