@@ -242,7 +242,7 @@ def test_a_rollout_is_watched_to_its_end(tidegate: Cli, files: Files, server_add
         if each["verdict"] == "VERDICT_WIN"
     )
     explained = tidegate("experiment", "explain", key, number)[1]
-    assert "the goal is shown" in explained
+    assert "shown to be better" in explained
     assert "rating, change under the treatment; " in explained
 
 
