@@ -1,6 +1,7 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,9 @@ from tidegate_server.controller.gatekeeper import Gatekeeper
 from tidegate_server.controller.lease import Lease
 from tidegate_server.controller.looks import Looks
 from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.replicas.driver import WebhookDriver
+from tidegate_server.controller.replicas.errands import Errands
+from tidegate_server.controller.replicas.reconciler import Reconciler
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.controller.web import Web
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
@@ -51,6 +55,7 @@ from tidegate_server.signals.figures import FlagFigures
 from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.live import ServerState
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.tracing import tracing_from
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.clock import StoreClock
@@ -115,10 +120,11 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
                 settings.heartbeat_seconds,
             ),
             replicas=ReplicaServicer(
-                Replicas(replicas, lambda: feed.snapshot), replica_feed, replica_policy(settings)
+                Replicas(replicas, lambda: feed.snapshot), replica_feed, _replica_policy(settings)
             ),
             health=health,
             calls=calls,
+            tracing=tracing_from(os.environ, "server"),
         )
         metrics = registry_of(
             "server",
@@ -173,11 +179,20 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
         experiments = ExperimentFeed(store)
         feeds: tuple[Feed[Any], ...] = (configs, experiments)
         clock = StoreClock(client)
+        driver = WebhookDriver(web, environment, settings.replica_load_seconds)
+        replicas = Reconciler(
+            RedisReplicaStore(client, environment),
+            configs,
+            experiments,
+            Errands(driver),
+            _replica_policy(settings),
+        )
         gates = Gatekeeper(
             environment,
             RedisGateResults(client, environment),
             web,
             clock,
+            replicas,
             allowed=settings.evaluation_programs,
         )
         evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
@@ -186,6 +201,7 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
             Lease(RedisLeadership(client, environment), name, settings.lease_seconds),
             Schedule(experiments, looks, gates, clock),
             gates,
+            replicas,
             Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),
             clock,
             feeds,
@@ -246,7 +262,7 @@ async def with_rejected(settings: Settings, work: Callable[[RejectedBatches], Aw
         return await work(RejectedBatches(client, settings.environment, settings.shards))
 
 
-def replica_policy(settings: Settings) -> Policy:
+def _replica_policy(settings: Settings) -> Policy:
     """Return how patient the settings are with replicas."""
     return Policy(
         heartbeat=timedelta(seconds=settings.replica_heartbeat_seconds),

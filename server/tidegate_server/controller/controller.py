@@ -9,6 +9,7 @@ import structlog
 from tidegate_server.controller.gatekeeper import Gatekeeper
 from tidegate_server.controller.lease import Lease, Term
 from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.replicas.reconciler import Reconciler
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.errors import StoreUnavailable
 from tidegate_server.ports import SharedClock
@@ -36,6 +37,7 @@ class Controller:
         lease: Lease,
         schedule: Schedule,
         gates: Gatekeeper,
+        replicas: Reconciler,
         courier: Courier,
         clock: SharedClock,
         feeds: Sequence[Feed[Any]],
@@ -43,6 +45,7 @@ class Controller:
         self._lease = lease
         self._schedule = schedule
         self._gates = gates
+        self._replicas = replicas
         self._courier = courier
         self._clock = clock
         self._feeds = feeds
@@ -62,6 +65,7 @@ class Controller:
             tasks.create_task(self._lease.keep(term))
             tasks.create_task(self._keep_time(term))
             tasks.create_task(self._look(term))
+            tasks.create_task(self._replicas.run(term))
             tasks.create_task(self._courier.run(term))
         note_leadership(leads=False)
         await self._gates.stop()

@@ -22,6 +22,9 @@ from tidegate_server.controller.gatekeeper import Gatekeeper
 from tidegate_server.controller.lease import Lease
 from tidegate_server.controller.looks import Looks
 from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.replicas.driver import WebhookDriver
+from tidegate_server.controller.replicas.errands import Errands
+from tidegate_server.controller.replicas.reconciler import Reconciler
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.controller.web import Web
 from tidegate_server.domain.events import BatchId, Shard
@@ -36,6 +39,7 @@ from tidegate_server.domain.experiments.plan import (
 )
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import Status
+from tidegate_server.domain.replicas.replica import Policy
 from tidegate_server.ports import NumberedDecision
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
@@ -52,6 +56,7 @@ from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.gate_results import RedisGateResults
 from tidegate_server.storage.leadership import RedisLeadership
 from tidegate_server.storage.outbox import RedisOutbox
+from tidegate_server.storage.replica_store import RedisReplicaStore
 from tidegate_server.worker.run import Limits
 from tidegate_server.worker.shard import ShardFolder
 
@@ -119,7 +124,16 @@ class Scene:
         """Return a controller."""
         clock = MovedClock(StoreClock(self.client))
         results = RedisGateResults(self.client, self.environment)
-        gates = Gatekeeper(self.environment, results, self.web, clock, allowed=self.allowed)
+        replicas = Reconciler(
+            RedisReplicaStore(self.client, self.environment),
+            self.configs,
+            self.told,
+            Errands(WebhookDriver(self.web, self.environment, 10)),
+            Policy(),
+        )
+        gates = Gatekeeper(
+            self.environment, results, self.web, clock, replicas, allowed=self.allowed
+        )
         evidence = Evidence(self.aggregates, self.log, clock)
         commits = ExperimentCommits(self.store, self.configs)
         looks = Looks(self.configs, evidence, gates, commits, clock)
@@ -134,7 +148,8 @@ class Scene:
             again=Backoff(0.02, 0.02),
         )
         lease = Lease(self.leadership, name, 2.0)
-        controller = Controller(lease, schedule, gates, courier, clock, (self.configs, self.told))
+        feeds = (self.configs, self.told)
+        controller = Controller(lease, schedule, gates, replicas, courier, clock, feeds)
         return Desk(clock, gates, looks, schedule, controller, courier)
 
     async def start(self, plan: Plan = PLAN) -> Experiment:

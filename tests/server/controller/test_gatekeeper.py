@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.server.controller.receiver import Receiver
-from tests.server.controller.scene import PLAN, Desk, Scene
-from tidegate_server.controller.gatekeeper import Gatekeeper
+from tests.server.controller.scene import PLAN, V1, V2, Desk, Scene
 from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.look import OPEN, Gate, GateState
 from tidegate_server.domain.experiments.plan import (
@@ -20,9 +19,11 @@ from tidegate_server.domain.experiments.plan import (
     Threshold,
 )
 from tidegate_server.domain.experiments.records import Experiment
-from tidegate_server.domain.experiments.state import State, Status
+from tidegate_server.domain.experiments.state import Status
+from tidegate_server.domain.replicas.replica import Replica, ReplicaId, ReplicaState, Report
 from tidegate_server.ports import Fence, Progress
 from tidegate_server.storage.gate_results import RedisGateResults
+from tidegate_server.storage.replica_store import RedisReplicaStore
 
 CANARY = PLAN.stages[0]
 
@@ -166,27 +167,16 @@ async def test_preflight(scene: Scene, fence: Fence, accuracy: float, ends: Stat
     assert result.why == ("" if passed else "accuracy is 0.85; at least 0.9 is wanted")
 
 
-async def test_a_stage_over_replicas_that_nobody_knows_cannot_begin(
-    scene: Scene, desk: Desk, fence: Fence
-) -> None:
+async def test_a_stage_over_replicas_waits_for_them(scene: Scene, desk: Desk, fence: Fence) -> None:
     stages = (replace(CANARY, replicas=True), *PLAN.stages[1:])
     experiment = await scene.start(replace(PLAN, stages=stages))
     looked = await desk.looks.look(experiment, fence)
-    assert looked.experiment.state.status is Status.REJECTED
-    assert looked.experiment.state.reason == (
-        "canary can't begin: canary follows replicas, and no replicas are known"
-    )
-
-
-async def test_replicas_that_are_asked(scene: Scene, fence: Fence) -> None:
-    class Replicas:
-        async def replicas_ready(self, plan: Plan, state: State) -> Gate:
-            return Gate(GateState.WAITING, f"0 of 1 replicas has {plan.treatment}")
-
-    desk = scene.desk()
-    await desk.clock.read()
-    results = RedisGateResults(scene.client, scene.environment)
-    gates = Gatekeeper("prod", results, scene.web, desk.clock, replicas=Replicas())
-    stages = (replace(CANARY, replicas=True), *PLAN.stages[1:])
-    experiment = await scene.start(replace(PLAN, stages=stages))
-    assert await gates.gate(experiment, fence) == Gate(GateState.WAITING, "0 of 1 replicas has v2")
+    assert looked.experiment.state.status is Status.ENTERING
+    said = "0 of the replicas of chat-model can serve: canary needs one for v1 and one for v2"
+    assert looked.seen.reasons[-1] == said
+    replicas = RedisReplicaStore(scene.client, scene.environment)
+    for name, variant in (("gpu-1", V1), ("gpu-2", V2)):
+        report = Report(ReplicaState.READY, variant)
+        await replicas.register(Replica(ReplicaId(name), PLAN.flag, f"{name}:80", report))
+    looked = await desk.looks.look(looked.experiment, fence)
+    assert looked.experiment.state.status is Status.OBSERVING
