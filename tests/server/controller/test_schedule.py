@@ -69,20 +69,6 @@ async def test_what_a_person_changes_is_looked_at_at_once(scene: Scene) -> None:
         await looks(scene, PLAN.key, 2)
 
 
-async def test_a_rollout_runs_by_itself(scene: Scene) -> None:
-    await scene.start(QUICK)
-    async with controller(scene):
-        for share in (5 * PERCENT, PPM):
-            await scene.await_status(Status.OBSERVING)
-            while scene.share() != share:
-                await scene.told.changes_after(scene.told.position, scene.told.epoch, 1.0)
-            await scene.come(error=0.0)
-        ended = await scene.await_status(Status.SUCCEEDED)
-    decisions = await scene.decisions()
-    assert [each.number for each in decisions] == list(range(1, len(decisions) + 1))
-    assert (scene.share(), ended.state.attempt) == (PPM, 1)
-
-
 async def test_one_experiment_that_fails_does_not_stop_the_others(scene: Scene) -> None:
     """Its flag is held by another: a state that no step leads to."""
     broken = await other(scene, "broken")
