@@ -14,6 +14,7 @@ from tidegate.assigning import Assigner
 from tidegate.assignment import Assignment
 from tidegate.changes import FlagsChanged
 from tidegate.config_stream import State
+from tidegate.delivery import Around, nothing_around
 from tidegate.errors import ConfigurationError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_queue import QueueOptions
@@ -262,6 +263,10 @@ class Client(Assigner):
 
     def _replica_source(self, flag: str) -> Source:
         return self._link.follow(flag)
+
+    def _around_sending(self, around: Around | None) -> None:
+        """Make each attempt to send events inside of `around`; None: inside of nothing."""
+        self._link.delivery.around = around or nothing_around
 
     def _wake(self) -> None:
         """Connect, where a fork put the client to sleep."""

@@ -43,8 +43,9 @@ class Link:
         self._channel = SharedChannel(address)
         self._file = None if snapshot_file is None else SnapshotFile(snapshot_file)
         self.stream = ConfigStream(self._channel.get, address, client_name=client_name)
+        self.delivery = Delivery(self._channel.get)
         self.queue = EventQueue(
-            Delivery(self._channel.get),
+            self.delivery,
             options,
             spool=spool,
             every_tick=self._tick,

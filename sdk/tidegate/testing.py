@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 from tidegate.changes import FlagsChanged, changed_flags
 from tidegate.client import Client, Stats, log
 from tidegate.config_stream import State
+from tidegate.delivery import Around
 from tidegate.errors import ConfigurationError, WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_batch import Event
@@ -219,6 +220,9 @@ class TestClient(Client):
 
     def _replica_source(self, flag: str) -> "_SetReplicas":
         return self._replicas.setdefault(flag, _SetReplicas())
+
+    def _around_sending(self, around: Around | None) -> None:
+        """Leave it: nothing is sent."""
 
     def _keep(self, event: Event) -> bool:
         self._events.append(event)

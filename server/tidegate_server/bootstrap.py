@@ -1,6 +1,7 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -54,6 +55,7 @@ from tidegate_server.signals.figures import FlagFigures
 from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.live import ServerState
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.tracing import tracing_from
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.clock import StoreClock
@@ -122,6 +124,7 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             ),
             health=health,
             calls=calls,
+            tracing=tracing_from(os.environ, "server"),
         )
         metrics = registry_of(
             "server",

@@ -23,8 +23,9 @@ class FakeServer:
     open; `streams` counts the streams so far. `answers` holds what the next calls of ReportEvents
     do, in order: a status to end with, "store and fail" to store and then fail, an Event to wait
     for, or a number of events to refuse; without an entry a batch is stored. `retry_after_ms` goes
-    with each status. `request_ids`: of all calls, of either kind.
-    With `forgets` no batch is kept. `more`: handlers of other services.
+    with each status. `request_ids`: of all calls, of either kind. `traceparents`: of the
+    attempts, "" where there was none. With `forgets` no batch is kept. `more`: handlers of other
+    services.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class FakeServer:
         self.client_names: list[str] = []
         self.more: list[grpc.GenericRpcHandler] = []
         self.request_ids: list[str] = []
+        self.traceparents: list[str] = []
         self._script: queue.Queue[Response | None] = queue.Queue()
         self._scripts: list[queue.Queue[Response | None]] = []
         self._seen = threading.Condition()
@@ -140,6 +142,8 @@ class FakeServer:
         with self._seen:
             self.attempts.append(batch)
             self.request_ids.append(_request_id(context))
+            sent = {key: str(value) for key, value in context.invocation_metadata()}
+            self.traceparents.append(sent.get("traceparent", ""))
             answer = self.answers.pop(0) if self.answers else None
             self._seen.notify_all()
         if isinstance(answer, grpc.StatusCode):

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from tidegate.v1 import (
     assignment_service_pb2_grpc,
+    experiment_service_pb2_grpc,
     flag_service_pb2_grpc,
     replica_service_pb2_grpc,
     report_service_pb2_grpc,
@@ -54,6 +55,7 @@ class Stubs:
     segments: segment_service_pb2_grpc.SegmentServiceStub
     assignments: assignment_service_pb2_grpc.AssignmentServiceStub
     reports: report_service_pb2_grpc.ReportServiceStub
+    experiments: experiment_service_pb2_grpc.ExperimentServiceStub
     replicas: replica_service_pb2_grpc.ReplicaServiceStub
     health: health_pb2_grpc.HealthStub
 
@@ -75,6 +77,7 @@ def connect(address: str) -> Iterator[Stubs]:
                 segment_service_pb2_grpc.SegmentServiceStub(channel),
                 assignment_service_pb2_grpc.AssignmentServiceStub(channel),
                 report_service_pb2_grpc.ReportServiceStub(channel),
+                experiment_service_pb2_grpc.ExperimentServiceStub(channel),
                 replica_service_pb2_grpc.ReplicaServiceStub(channel),
                 health_pb2_grpc.HealthStub(channel),
             )

@@ -44,6 +44,15 @@ ListenOption = Annotated[
         show_default=False,
     ),
 ]
+DashboardListenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address of the dashboard; port 0 takes any free one. "
+        "[env: TIDEGATE_DASHBOARD_LISTEN; default: 127.0.0.1:7071]",
+        show_default=False,
+    ),
+]
 DataDirOption = Annotated[
     Path | None,
     typer.Option(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import count, islice, pairwise
 
 import grpc
 
@@ -40,13 +40,13 @@ PLAN = Plan(
     treatment=VariantKey("v2"),
     stages=(
         Stage("canary", 10 * PERCENT, bake=2 * SECOND, min_units=1),
-        Stage("half", 50 * PERCENT, bake=2 * SECOND, min_units=1),
+        Stage("half", 50 * PERCENT, bake=SECOND, min_units=1),
     ),
     guardrails=(Ceiling(MetricName("error"), 0.5, window=10 * SECOND, least_events=10),),
     quality=QualityRules(silence=20 * SECOND),
     interval=SECOND,
 )
-"""Through in some eight seconds."""
+"""Through in some seven seconds."""
 
 
 class Rollout:
@@ -107,12 +107,11 @@ def traffic(address: str, flag: str, *, bad: str = "") -> Iterator[None]:
     def come() -> None:
         with tidegate.Client(address) as client:
             client.wait_ready(SECONDS)
-            unit = 0
+            units = count()
             while not over.wait(0.02):
-                for unit in range(unit, unit + 10):
+                for unit in islice(units, 10):
                     choice = client.assign(flag, f"unit-{unit}")
                     choice.track(error=choice.variant == bad, latency_ms=20.0)
-                unit += 1
 
     thread = threading.Thread(target=come)
     thread.start()

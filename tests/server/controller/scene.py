@@ -210,9 +210,9 @@ class Scene:
     async def come(self, number: int = 1_000, **outcomes: float) -> None:
         """Have so many units report the same in both variants, split as the flag says."""
         treated = number * self.share() // PPM
-        await self.report(V1, number - treated, **outcomes)
-        if treated:
-            await self.report(V2, treated, **outcomes)
+        for variant, units in ((V1, number - treated), (V2, treated)):
+            if units:
+                await self.report(variant, units, **outcomes)
         await self.fold()
 
 
