@@ -184,7 +184,7 @@ class Environment:
         seconds: float,
     ) -> Feed[T]:
         """Return the feed of this name; those that nobody needs any more are forgotten."""
-        self._polled = {key: feed for key, feed in self._polled.items() if not feed.idle}
+        self._polled = {key: feed for key, feed in self._polled.items() if not feed.ended}
         if name not in self._polled:
             self._polled[name] = Polled(fetch, seconds)
         return self._polled[name]

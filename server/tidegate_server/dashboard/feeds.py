@@ -108,14 +108,14 @@ class Polled(Feed[T]):
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every change; the first one starts the questions."""
         leave = super().listen(listener)
-        if self.idle:
+        if self._task is None or self.ended:
             self._task = asyncio.create_task(self._run())
         return leave
 
     @property
-    def idle(self) -> bool:
-        """Whether no questions are asked."""
-        return self._task is None or self._task.done()
+    def ended(self) -> bool:
+        """Whether questions were asked, and are no more."""
+        return self._task is not None and self._task.done()
 
     def close(self) -> None:
         """Ask no more."""
