@@ -71,9 +71,13 @@ class Environment:
                 tasks.create_task(self.flags.run())
                 tasks.create_task(self.experiments.run())
         finally:
-            for feed in (self._watchers, *self._polled.values()):
-                feed.close()
-            await self.api.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for feed in (self._watchers, *self._polled.values()):
+            feed.close()
+        await self.api.close()
 
     @property
     def misnamed(self) -> str:
