@@ -165,7 +165,7 @@ class Zone:
         """Return the zone of this IANA name; UTC where there is none."""
         try:
             return cls(name, ZoneInfo(name)) if name not in ("", "UTC") else UTC_ZONE
-        except (ValueError, OSError):
+        except (ValueError, OSError, KeyError):
             return UTC_ZONE
 
     @property
