@@ -193,7 +193,7 @@ async def test_the_server_says_which_environment_it_serves(
     followed: Environment, settings: Settings
 ) -> None:
     followed.watchers.listen(lambda: None)
-    await until(lambda: followed.watchers.value is not None)
+    await until(lambda: followed.watchers.value and followed.watchers.value.groups)
     assert followed.misnamed == ""
     assert followed.watchers.value is not None
     assert [(each.client_name, each.count) for each in followed.watchers.value.groups] == [
