@@ -217,6 +217,14 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
+    lease_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="time after which another controller takes over from one that is silent: 1 to "
+        "600 seconds",
+    )
     dashboard_listen: Annotated[str, AfterValidator(_check_address_or_off)] = Field(
         "127.0.0.1:7071",
         description="host:port of the dashboard, such as 127.0.0.1:7071; port 0 takes any free "

@@ -8,7 +8,7 @@ import typer
 from google.protobuf import json_format
 
 from tidegate.v1 import flag_pb2, flag_service_pb2
-from tidegate_server.cli.connection import CALL_SECONDS, connect
+from tidegate_server.cli.connection import CALL_SECONDS, PAGE_SIZE, all_pages, connect
 from tidegate_server.cli.flag_apply import apply
 from tidegate_server.cli.flag_calls import get_flag
 from tidegate_server.cli.flag_file import format_flag_file
@@ -30,8 +30,6 @@ flag_app = typer.Typer(help="Create, read and change flags.", no_args_is_help=Tr
 flag_app.command()(apply)
 flag_app.command()(kill)
 flag_app.command()(revive)
-
-_PAGE = 1_000
 
 
 @flag_app.command("get")
@@ -58,16 +56,13 @@ def show(
 @flag_app.command("list")
 def list_flags(context: typer.Context) -> None:
     """List all flags."""
-    flags: list[flag_pb2.Flag] = []
-    token = ""
     with connect(common(context).server) as stubs:
-        while True:
-            request = flag_service_pb2.ListFlagsRequest(page_size=_PAGE, page_token=token)
-            page = stubs.flags.ListFlags(request, timeout=CALL_SECONDS)
-            flags += page.flags
-            token = page.next_page_token
-            if not token:
-                break
+
+        def ask(token: str) -> flag_service_pb2.ListFlagsResponse:
+            request = flag_service_pb2.ListFlagsRequest(page_size=PAGE_SIZE, page_token=token)
+            return stubs.flags.ListFlags(request, timeout=CALL_SECONDS)
+
+        flags = [each for page in all_pages(ask) for each in page.flags]
     if flags:
         new_console().print(show_flags(flags))
     else:

@@ -10,7 +10,15 @@ from google.protobuf import json_format
 
 from tidegate.v1 import segment_pb2, segment_service_pb2
 from tidegate_server.cli import flag_diff
-from tidegate_server.cli.connection import CALL_SECONDS, CallRefused, Stubs, connect, status_of
+from tidegate_server.cli.connection import (
+    CALL_SECONDS,
+    PAGE_SIZE,
+    CallRefused,
+    Stubs,
+    all_pages,
+    connect,
+    status_of,
+)
 from tidegate_server.cli.options import Output, YesOption, common
 from tidegate_server.cli.render import new_console, print_text
 from tidegate_server.cli.segment_file import format_segment_file, read_segment_file, to_plain
@@ -20,8 +28,6 @@ from tidegate_server.errors import ConfigurationError
 segment_app = typer.Typer(help="Create, read and change segments.", no_args_is_help=True)
 
 SegmentKeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Key of the segment.")]
-
-_PAGE = 1_000
 
 
 @segment_app.command()
@@ -68,16 +74,13 @@ def get(
 @segment_app.command("list")
 def list_segments(context: typer.Context) -> None:
     """List all segments."""
-    segments: list[segment_pb2.Segment] = []
-    token = ""
     with connect(common(context).server) as stubs:
-        while True:
-            request = segment_service_pb2.ListSegmentsRequest(page_size=_PAGE, page_token=token)
-            page = stubs.segments.ListSegments(request, timeout=CALL_SECONDS)
-            segments += page.segments
-            token = page.next_page_token
-            if not token:
-                break
+
+        def ask(token: str) -> segment_service_pb2.ListSegmentsResponse:
+            request = segment_service_pb2.ListSegmentsRequest(page_size=PAGE_SIZE, page_token=token)
+            return stubs.segments.ListSegments(request, timeout=CALL_SECONDS)
+
+        segments = [each for page in all_pages(ask) for each in page.segments]
     if segments:
         new_console().print(show_segments(segments))
     else:

@@ -127,6 +127,11 @@ LOOK_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 VERDICTS = _counter("tidegate_controller_verdicts_total", "Looks, by verdict.", "verdict", *Verdict)
+FAILED_LOOKS = Counter(
+    "tidegate_controller_failed_looks_total",
+    "Looks that came to nothing because something failed.",
+    registry=None,
+)
 DECISIONS = _counter(
     "tidegate_controller_decisions_total", "Decisions, by action.", "action", *Action
 )
@@ -141,7 +146,7 @@ _BY_ROLE: Mapping[str, Sequence[MetricWrapperBase]] = {
         EARLY_EVENTS,
         SHARDS,
     ),
-    "controller": (LEADER, LOOK_SECONDS, VERDICTS, DECISIONS),
+    "controller": (LEADER, LOOK_SECONDS, VERDICTS, FAILED_LOOKS, DECISIONS),
 }
 
 

@@ -78,7 +78,7 @@ BAD: list[tuple[str, Callable[[Message], object], str]] = [
     ("goal.rule", lambda m: setattr(m.goal, "rule", 0), "give bound, point"),
     ("rollback.mode", lambda m: setattr(m.rollback, "mode", 0), "give instant, stepwise"),
     ("lease.then", lambda m: setattr(m.lease, "then", 0), "give freeze, control"),
-    ("goal.metric", lambda m: setattr(m.goal.metric, "statistic", "p90"), "give mean, p50"),
+    ("goal.metric", lambda m: setattr(m.goal.metric, "statistic", "p42"), "give mean, p50"),
     ("guardrails[1].metric", lambda m: m.guardrails[1].ceiling.ClearField("metric"), "statistic"),
     ("guardrails[0]", lambda m: m.guardrails[0].Clear(), "give one of max, min"),
     ("stages[0].bake", lambda m: setattr(m.stages[0].bake, "nanos", 1), "whole microseconds"),

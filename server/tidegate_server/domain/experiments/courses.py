@@ -46,6 +46,10 @@ def sight_of(faults: Collection[Fault]) -> Sight:
     return Sight.AWAY if Fault.OUTAGE in faults else Sight.CLEAR
 
 
+_MISMATCH = 0.99 * ALPHA
+"""What stands for every p-value of the sample ratio that is a mismatch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where runs are.
@@ -162,7 +166,7 @@ def _essence(plan: Plan, state: State, now: datetime) -> State:
         streak=min(state.streak, stage.passes),
         waiting_since=max(waiting, now - limit if limit else now) if waiting else None,
         ceilings=state.ceilings,
-        least_p=1.0 if state.least_p >= ALPHA else 0.0,
+        least_p=1.0 if state.least_p >= ALPHA else _MISMATCH,
         ending=state.ending,
     )
 

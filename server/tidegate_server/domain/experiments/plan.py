@@ -299,9 +299,15 @@ class Plan:
         return tuple(each for each in self.guardrails if isinstance(each, Margin))
 
     @property
+    def compared(self) -> tuple[MetricName, ...]:
+        """The metrics that are compared with the control: the goal, and those with a margin."""
+        goal = (self.goal.metric,) if self.goal else ()
+        return *goal, *(each.metric for each in self.margins)
+
+    @property
     def compares(self) -> bool:
         """Whether anything is compared with the control."""
-        return self.goal is not None or bool(self.margins)
+        return bool(self.compared)
 
     def split(self, share_ppm: int) -> tuple[SplitShare, SplitShare]:
         """Return the flag's split in which the treatment has `share_ppm`, in [0, PPM]."""
