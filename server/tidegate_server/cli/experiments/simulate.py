@@ -98,7 +98,7 @@ def simulate(
     ] = "",
     longest: Annotated[
         str, typer.Option(metavar="DURATION", help="When a run that goes on is given up.")
-    ] = "14d",
+    ] = "3d",
     start: Annotated[
         datetime | None,
         typer.Option(help="When it starts, UTC: for change windows. [default: now]"),
