@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from tidegate_server.analysis.decision import Verdict
+from tidegate_server.analysis.looks import Verdict
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments.plan import Plan

@@ -17,8 +17,7 @@ from tidegate.v1 import (
 from tidegate_server.dashboard.api import Api, CallFailed
 from tidegate_server.dashboard.feeds import Feed, Followed, Polled
 from tidegate_server.dashboard.points import SeriesTable, Span, merged, since
-from tidegate_server.domain.experiments.records import Experiment, Seen
-from tidegate_server.ports import NumberedDecision
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision, Seen
 from tidegate_server.wire.experiments import (
     decision_from_message,
     experiment_from_message,
@@ -71,9 +70,13 @@ class Environment:
                 tasks.create_task(self.flags.run())
                 tasks.create_task(self.experiments.run())
         finally:
-            for feed in (self._watchers, *self._polled.values()):
-                feed.close()
-            await self.api.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for feed in (self._watchers, *self._polled.values()):
+            feed.close()
+        await self.api.close()
 
     @property
     def misnamed(self) -> str:
@@ -184,7 +187,7 @@ class Environment:
         seconds: float,
     ) -> Feed[T]:
         """Return the feed of this name; those that nobody needs any more are forgotten."""
-        self._polled = {key: feed for key, feed in self._polled.items() if not feed.idle}
+        self._polled = {key: feed for key, feed in self._polled.items() if not feed.ended}
         if name not in self._polled:
             self._polled[name] = Polled(fetch, seconds)
         return self._polled[name]

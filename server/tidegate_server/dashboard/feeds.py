@@ -62,13 +62,9 @@ class Feed(Generic[T]):
         return self.value
 
     def publish(self, value: T) -> None:
-        """Take a value that was just heard."""
+        """Take a value that was just heard: the same object where nothing has changed."""
         was, self.value = self.value, value
         self._note(Freshness(datetime.now(UTC)), changed=value is not was)
-
-    def confirm(self) -> None:
-        """Note that the value was just heard to be as it was."""
-        self._note(Freshness(datetime.now(UTC)), changed=False)
 
     def fail(self, problem: str) -> None:
         """Note why the value can't be kept current for now."""
@@ -108,14 +104,14 @@ class Polled(Feed[T]):
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every change; the first one starts the questions."""
         leave = super().listen(listener)
-        if self.idle:
+        if self._task is None or self.ended:
             self._task = asyncio.create_task(self._run())
         return leave
 
     @property
-    def idle(self) -> bool:
-        """Whether no questions are asked."""
-        return self._task is None or self._task.done()
+    def ended(self) -> bool:
+        """Whether questions were asked, and are no more."""
+        return self._task is not None and self._task.done()
 
     def close(self) -> None:
         """Ask no more."""
@@ -140,7 +136,7 @@ class Followed(Feed[T]):
     """A value that a stream of messages keeps current.
 
     read: begins a stream and turns it into values; yields after every message: the same object
-    where nothing has changed. A connection that is dead ends it with an error.
+    where nothing has changed, None before all is there. A dead connection ends it with an error.
     """
 
     def __init__(self, read: Callable[[], AsyncGenerator[T | None, None]]) -> None:
@@ -155,10 +151,8 @@ class Followed(Feed[T]):
                 async with aclosing(self._read()) as values:
                     async for value in values:
                         pause = FIRST_PAUSE
-                        if value is not None and value is not self.value:
+                        if value is not None:
                             self.publish(value)
-                        elif self.value is not None:
-                            self.confirm()
                 self.fail("the server has ended the stream")
             except TidegateServerError as error:
                 self.fail(str(error))

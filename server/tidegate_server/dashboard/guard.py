@@ -24,6 +24,7 @@ SESSION = "tidegate.session"
 
 MOST_FORM_BYTES = 10_000
 _SAFE = ("GET", "HEAD")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
 _SCRIPT = re.compile(rb"<script(?=[\s>])")
 
 _HEADERS = {
@@ -192,10 +193,8 @@ class Guard:
 
     def _known(self, headers: Headers) -> bool:
         """Tell whether the browser came under one of our names, or an address."""
-        try:
-            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        except ValueError:
-            return False
+        match = _HOST.fullmatch(headers.get("host", "").lower())
+        host = match[1].strip("[]") if match else ""
         return host == "localhost" or host in self._names or _is_address(host)
 
 

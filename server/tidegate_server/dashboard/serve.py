@@ -1,14 +1,15 @@
 """The role `dashboard`: a process that serves pages."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from nicegui import Client, ui
+from nicegui import Client, core, ui
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -114,7 +115,25 @@ def _app(access: Access, names: set[str], cookie: str) -> ASGIApp:
         gzip_middleware_factory=None,  # ours is outside of the guard, which changes pages
         show_welcome_message=False,
     )
+    _keep_sockets_apart()
     return GZipMiddleware(Guard(app, access=access, names=names, cookie=cookie))
+
+
+def _keep_sockets_apart() -> None:
+    """Let a socket speak for its own page alone: by itself NiceGUI believes any that names one."""
+    handlers = core.sio.handlers["/"]
+    for event in ("event", "javascript_response", "ack", "log"):
+        handlers[event] = _of_own_page(handlers[event])
+
+
+def _of_own_page(handle: Callable[[str, dict[str, Any]], None]) -> Callable[..., None]:
+    def checked(socket: str, message: dict[str, Any]) -> None:
+        if message.get("client_id") in core.sio.rooms(socket):
+            handle(socket, message)
+        else:
+            log.warning("event_refused", socket=socket)
+
+    return checked
 
 
 class OpenPages(Collector):

@@ -39,13 +39,10 @@ def stage_words(plan: Plan, state: State) -> str:
 def headline(experiment: Experiment) -> str:
     """Say in one sentence where an experiment stands."""
     plan, state = experiment.plan, experiment.state
-    status = status_words(state.status).text
     if state.status is Status.DRAFT:
         return f"A draft: {plan.treatment} is given nothing before somebody starts it."
-    share = f"{plan.treatment} has {percent(state.share_ppm)} of the units"
-    if state.status in ENDED:
-        return f"It has ended, {status}: {share}."
-    return f"It is {status}: {share}."
+    status = status_words(state.status).text.capitalize()
+    return f"{status}: {plan.treatment} has {percent(state.share_ppm)} of the units."
 
 
 def waiting(experiment: Experiment, units: float | None) -> list[Said]:
@@ -113,7 +110,7 @@ class Zone:
         """Return the zone of this IANA name; UTC where there is none."""
         try:
             return cls(name, ZoneInfo(name)) if name not in ("", "UTC") else UTC_ZONE
-        except (ValueError, OSError):
+        except (ValueError, OSError, KeyError):
             return UTC_ZONE
 
     @property

@@ -13,9 +13,8 @@ from tidegate_server.cli.experiments.styles import styled
 from tidegate_server.cli.render import new_table
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.experiments.plan import Plan
-from tidegate_server.domain.experiments.records import Decision, Seen
+from tidegate_server.domain.experiments.records import Decision, NumberedDecision, Seen
 from tidegate_server.experiment_text import status_words, verdict_words
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.report_text import NOTHING
 
 

@@ -14,8 +14,8 @@ from tidegate_server.cli.experiments.options import (
 )
 from tidegate_server.cli.options import common
 from tidegate_server.cli.render import print_text
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.experiment_text import share_words, status_words
 from tidegate_server.wire.experiments import experiment_from_message
 

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from tidegate_server.dashboard.pages.kit import Text, node
 from tidegate_server.dashboard.pages.page import Page
-from tidegate_server.errors import TidegateServerError
+from tidegate_server.errors import Refused, TidegateServerError
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +87,14 @@ class Asker:
         self._page = page
 
     def take(self) -> tuple[str, str]:
-        """Return actor and reason."""
+        """Return actor and reason.
+
+        Raises:
+            Refused: there is no name.
+        """
         actor = str(self._actor.value or "").strip()
+        if not actor:
+            raise Refused("Say who asks: your name goes into the log.")
         self._page.actor = actor
         ui.run_javascript(f"tidegate.keep('tidegate_actor', {json.dumps(actor)})")
         return actor, str(self._why.value or "").strip()

@@ -59,17 +59,19 @@ class FlagActions:
 
         async def preview() -> None:
             dialog.confirm.disable()
-            effect.clear()
+            asked = _texts(fields)
             try:
-                split = self._texts.split(_texts(fields))
-                answer = await self._api.preview_split(flag.key, split)
+                answer = await self._api.preview_split(flag.key, self._texts.split(asked))
             except TidegateServerError as error:
+                effect.clear()
                 dialog.complain(str(error))
                 return
+            if asked != _texts(fields):
+                return  # a later answer is on its way
             dialog.complain("")
-            units = await self._units()
+            effect.clear()
             with effect:
-                _show_moves(answer, units)
+                _show_moves(answer, self._units())
             dialog.confirm.set_enabled(bool(answer.moves))
 
         async def apply() -> str:
@@ -92,7 +94,7 @@ class FlagActions:
             if each.plan.flag == self._key and each.state.status in ACTIVE:
                 Text("p", f"A change by hand pauses the experiment {each.plan.key}.", "warn")
 
-    async def _units(self) -> float | None:
+    def _units(self) -> float | None:
         """Return how many units the present phase has seen; None where that is not known."""
         report = self._environment.report(self._key).value
         if report is None or not all(each.HasField("units") for each in report.variants):

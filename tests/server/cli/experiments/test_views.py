@@ -18,10 +18,10 @@ from tidegate_server.domain.experiments.records import (
     Decision,
     Experiment,
     Measured,
+    NumberedDecision,
     Seen,
 )
 from tidegate_server.domain.experiments.state import Memory, State, Status
-from tidegate_server.ports import NumberedDecision
 
 MEASURED = (
     Measured("rating", "goal", 0.031, 0.01, 0.052, 0.05),
