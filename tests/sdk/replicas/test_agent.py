@@ -226,6 +226,30 @@ def test_closing_lets_requests_end(server: FakeServer, replicas: FakeReplicas) -
     agent.close()
 
 
+def test_who_cannot_deregister_says_so(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    with agent_of(server) as agent:
+        assert agent.wait_registered(10)
+        replicas.refuses = grpc.StatusCode.UNAVAILABLE
+    assert "replica gpu-1 could not deregister" in caplog.text
+
+
+def test_a_fault_is_logged_and_it_goes_on(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    with agent_of(server) as agent:
+        assert agent.wait_registered(10)
+        agent.become(AgentState.READY, 5)  # type: ignore[arg-type]
+        for _ in range(1_000):
+            if "met a fault" in caplog.text:
+                break
+            threading.Event().wait(0.01)
+        agent.become(AgentState.READY, "v2")
+        replicas.until(lambda: last(replicas) == (READY, "v2"))
+    assert "replica gpu-1 met a fault, and goes on" in caplog.text
+
+
 def test_one_with_a_driver_is_told_by_it_and_says_what_it_serves(
     server: FakeServer, replicas: FakeReplicas
 ) -> None:

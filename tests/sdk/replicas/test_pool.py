@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import tidegate
-from tests.sdk.fake_server import FakeServer
+from tests.sdk.fake_server import FakeServer, fake_server
 from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, fake_replicas, replica, told
 from tests.sdk.test_fork import run
 from tidegate.replicas import PickReason, Replicas
@@ -179,6 +179,13 @@ def test_a_closed_or_offline_client_has_none(server: FakeServer) -> None:
         assert not pool.wait_ready(0.01)
         with pool.pick(one.assign("chat-model", "u")) as chosen:
             assert chosen is None
+
+
+def test_an_older_server_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with fake_server() as server, tidegate.Client(server.address) as client:
+        pool = client.replicas("chat-model")
+        until(lambda: "does not know of replicas" in caplog.text)
+        assert not pool.by_version
 
 
 def test_wrong_arguments_are_named(client: tidegate.Client) -> None:
