@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -18,7 +18,6 @@ from tests.sdk.replicas.fake_replicas import (
     LOADING,
     READY,
     FakeReplicas,
-    fake_replicas,
 )
 from tidegate.replicas import Agent, AgentState
 
@@ -42,22 +41,6 @@ class Model:
 
     def unload(self, variant: str) -> None:
         self.said.append((f"unload {variant}", None))
-
-
-@pytest.fixture
-def fakes() -> Iterator[tuple[FakeServer, FakeReplicas]]:
-    with fake_replicas() as both:
-        yield both
-
-
-@pytest.fixture
-def server(fakes: tuple[FakeServer, FakeReplicas]) -> FakeServer:
-    return fakes[0]
-
-
-@pytest.fixture
-def replicas(fakes: tuple[FakeServer, FakeReplicas]) -> FakeReplicas:
-    return fakes[1]
 
 
 def agent_of(server: FakeServer, **more: Any) -> Agent:

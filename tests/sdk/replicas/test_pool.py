@@ -8,7 +8,7 @@ import pytest
 
 import tidegate
 from tests.sdk.fake_server import FakeServer, fake_server
-from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, fake_replicas, replica, told
+from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, replica, told
 from tests.sdk.test_fork import run
 from tidegate.replicas import PickReason, Replicas
 from tidegate.replicas.balance import KnownReplicas, Replica
@@ -43,22 +43,6 @@ def until(holds: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("it did not come to pass")
-
-
-@pytest.fixture
-def fakes() -> Iterator[tuple[FakeServer, FakeReplicas]]:
-    with fake_replicas() as both:
-        yield both
-
-
-@pytest.fixture
-def server(fakes: tuple[FakeServer, FakeReplicas]) -> FakeServer:
-    return fakes[0]
-
-
-@pytest.fixture
-def replicas(fakes: tuple[FakeServer, FakeReplicas]) -> FakeReplicas:
-    return fakes[1]
 
 
 @pytest.fixture
