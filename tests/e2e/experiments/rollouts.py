@@ -25,9 +25,8 @@ from tidegate_server.domain.experiments.plan import (
     QualityRules,
     Stage,
 )
-from tidegate_server.domain.experiments.records import Action, Experiment
+from tidegate_server.domain.experiments.records import Action, Experiment, NumberedDecision
 from tidegate_server.domain.experiments.state import ENDED, Status
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.wire.experiments import (
     decision_from_message,
     experiment_from_message,

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from tests.server.controller.scene import MINUTE, PERCENT, PLAN, SECOND, Scene
 from tests.server.storage.samples import flag as flag_draft
 from tidegate.model import PPM, FlagKey, SplitShare
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan, Stage
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.storage.keys import ExperimentKeys
 
