@@ -1,18 +1,18 @@
 """Experiments as text: states, verdicts and figures in words, alike for every front end."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
 
-from tidegate_server.analysis.decision import Verdict
+from tidegate_server.analysis.looks import Verdict
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Measured
 from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status, stage_of
-from tidegate_server.report_text import NOTHING, number, relative
+from tidegate_server.report_text import number, relative
 
 GOAL, CEILING = "goal", "ceiling"
 """Roles of a metric, as in `Measured`; the third is guardrail."""
@@ -29,7 +29,8 @@ class Tone(StrEnum):
     MUTED = "muted"
 
 
-class Said(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Said:
     """Words and their tone."""
 
     text: str
@@ -44,7 +45,7 @@ _STATUSES: Mapping[Status, Said] = MappingProxyType(
         Status.OBSERVING: Said("observing", Tone.INFO),
         Status.HELD: Said("held", Tone.WARN),
         Status.DECIDING: Said("waiting to decide", Tone.INFO),
-        Status.AWAITING_APPROVAL: Said("waiting for approval", Tone.WARN),
+        Status.AWAITING_APPROVAL: Said("waits for approval", Tone.WARN),
         Status.WATCHING: Said("watching", Tone.INFO),
         Status.PAUSED: Said("paused", Tone.WARN),
         Status.ROLLING_BACK: Said("rolling back", Tone.BAD),
@@ -58,11 +59,11 @@ _VERDICTS: Mapping[Verdict, Said] = MappingProxyType(
     {
         Verdict.BREACH: Said("harm is shown", Tone.BAD),
         Verdict.SAMPLE_RATIO_MISMATCH: Said("units are not split as promised", Tone.BAD),
-        Verdict.OUTAGE: Said("the evidence can't be read or trusted", Tone.WARN),
+        Verdict.OUTAGE: Said("the evidence can't be read", Tone.WARN),
         Verdict.NO_DATA: Said("data are missing", Tone.WARN),
         Verdict.INSUFFICIENT: Said("too few units yet", Tone.MUTED),
         Verdict.PASS: Said("nothing against it", Tone.GOOD),
-        Verdict.WIN: Said("the goal is shown", Tone.GOOD),
+        Verdict.WIN: Said("shown to be better", Tone.GOOD),
         Verdict.LOSE: Said("the goal is out of reach", Tone.BAD),
         Verdict.FLAT: Said("no difference was shown", Tone.WARN),
     }
@@ -75,8 +76,8 @@ def status_words(status: Status) -> Said:
 
 
 def verdict_words(verdict: Verdict | None) -> Said:
-    """Say what a look found."""
-    return Said(NOTHING, Tone.MUTED) if verdict is None else _VERDICTS[verdict]
+    """Say what the last look found."""
+    return Said("not looked yet", Tone.MUTED) if verdict is None else _VERDICTS[verdict]
 
 
 def share_words(plan: Plan, state: State) -> str:

@@ -23,13 +23,11 @@ from scipy.special import ndtr, stdtrit
 
 from tidegate_server.analysis.effects import Effect, Interval, difference, log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
+from tidegate_server.analysis.looks import BURN_IN
 from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.spread import PhaseFigures, steadied
 
 Floats: TypeAlias = np.float64 | NDArray[np.float64]
-
-BURN_IN = 300
-"""Units in the smaller arm below which nothing is said: the asymptotics need them (design §6)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,41 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from tidegate_server.analysis.estimable import NotEstimable
 from tidegate_server.analysis.evidence import Bounds, Scale, Source
+from tidegate_server.analysis.looks import EffectRule as EffectRule
+from tidegate_server.analysis.looks import Verdict as Verdict
 from tidegate_server.analysis.quality import Quality
-
-
-class Verdict(StrEnum):
-    """What one look says (design §1).
-
-    BREACH: roll back. SAMPLE_RATIO_MISMATCH, OUTAGE: hold; the evidence can't be trusted, or is
-    missing. NO_DATA, INSUFFICIENT: go on waiting. PASS: nothing against it, nothing decided. WIN:
-    promote. LOSE: the goal can't be reached, keep the control. FLAT: the planned size is there and
-    nothing was shown.
-    """
-
-    BREACH = "breach"
-    SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
-    OUTAGE = "outage"
-    NO_DATA = "no_data"
-    INSUFFICIENT = "insufficient"
-    PASS = "pass"  # noqa: S105 - a verdict
-    WIN = "win"
-    LOSE = "lose"
-    FLAT = "flat"
-
-
-class EffectRule(StrEnum):
-    """How the minimum effect is read.
-
-    BOUND: the goal's lower bound exceeds it. POINT: the estimate does, and the bound exceeds 0.
-    """
-
-    BOUND = "bound"
-    POINT = "point"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from tidegate_server.analysis.confidence_sequence import BURN_IN, margin, one_sided_margin
+from tidegate_server.analysis.confidence_sequence import margin, one_sided_margin
 from tidegate_server.analysis.estimable import NotEstimable
 from tidegate_server.analysis.group_sequential import (
     LIMIT,
@@ -22,7 +22,7 @@ from tidegate_server.analysis.group_sequential import (
     crossing,
     drift_for,
 )
-from tidegate_server.analysis.looks import Analysis
+from tidegate_server.analysis.looks import BURN_IN, Analysis
 
 _ALWAYS_LOOKS = 40
 """Looks by which an always-valid analysis is approximated: with more, power rises by < 0.5 %."""

@@ -1,18 +1,22 @@
-"""Experiments in real processes: their traffic, and what must hold of their log."""
+"""Experiments in real processes, and what must hold of their log."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import count, islice, pairwise
+from itertools import pairwise
 
 import grpc
 
-import tidegate
-from tests.e2e.calls import SECONDS, apply_flag
+from tests.e2e.calls import SECONDS, split_messages
 from tidegate.model import PPM, FlagKey, VariantKey
-from tidegate.v1 import experiment_service_pb2, experiment_service_pb2_grpc
+from tidegate.v1 import (
+    experiment_service_pb2,
+    experiment_service_pb2_grpc,
+    flag_pb2,
+    flag_service_pb2,
+    flag_service_pb2_grpc,
+)
 from tidegate_server.domain.experiments.plan import (
     Ceiling,
     ExperimentKey,
@@ -21,9 +25,8 @@ from tidegate_server.domain.experiments.plan import (
     QualityRules,
     Stage,
 )
-from tidegate_server.domain.experiments.records import Action, Experiment
+from tidegate_server.domain.experiments.records import Action, Experiment, NumberedDecision
 from tidegate_server.domain.experiments.state import ENDED, Status
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.wire.experiments import (
     decision_from_message,
     experiment_from_message,
@@ -55,9 +58,19 @@ class Rollout:
     def __init__(self, address: str, plan: Plan = PLAN) -> None:
         self.address, self.plan = address, plan
 
-    def start(self) -> None:
-        """Create flag and experiment, and start it."""
-        apply_flag(self.address, self.plan.flag, v1=100, v2=0)
+    def start(self, errors: float = 0.0) -> None:
+        """Create flag and experiment, and start it. errors: part of the treatment's requests."""
+        flag = flag_pb2.Flag(
+            key=self.plan.flag,
+            variants=[flag_pb2.Variant(key="v1"), flag_pb2.Variant(key="v2")],
+            default_variant="v1",
+            split=split_messages({"v1": 100, "v2": 0}),
+        )
+        flag.variants[1].value.update({"error": errors})
+        with grpc.insecure_channel(self.address) as channel:
+            request = flag_service_pb2.CreateFlagRequest(flag=flag)
+            flags = flag_service_pb2_grpc.FlagServiceStub(channel)
+            flags.CreateFlag(request, timeout=SECONDS, wait_for_ready=True)
         with self._stub() as stub:
             create = experiment_service_pb2.CreateExperimentRequest(plan=plan_to_message(self.plan))
             stub.CreateExperiment(create, timeout=SECONDS, wait_for_ready=True)
@@ -97,29 +110,6 @@ class Rollout:
     def _stub(self) -> Iterator[experiment_service_pb2_grpc.ExperimentServiceStub]:
         with grpc.insecure_channel(self.address) as channel:
             yield experiment_service_pb2_grpc.ExperimentServiceStub(channel)
-
-
-@contextmanager
-def traffic(address: str, flag: str, *, bad: str = "") -> Iterator[None]:
-    """Have new units come during the block. bad: a variant whose requests all fail."""
-    over = threading.Event()
-
-    def come() -> None:
-        with tidegate.Client(address) as client:
-            client.wait_ready(SECONDS)
-            units = count()
-            while not over.wait(0.02):
-                for unit in islice(units, 10):
-                    choice = client.assign(flag, f"unit-{unit}")
-                    choice.track(error=choice.variant == bad, latency_ms=20.0)
-
-    thread = threading.Thread(target=come)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def check_log(plan: Plan, decisions: Sequence[NumberedDecision]) -> None:

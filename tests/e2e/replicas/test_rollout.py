@@ -2,10 +2,9 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
-from tests.e2e.experiments.rollouts import PERCENT, Rollout
+from tests.e2e.experiments.rollouts import PERCENT, PLAN, SECOND, Rollout
 from tests.e2e.replicas.scene import (
     application,
     begin,
@@ -15,31 +14,17 @@ from tests.e2e.replicas.scene import (
     stack_with_replicas,
     watch_serving,
 )
-from tidegate.model import FlagKey, VariantKey
-from tidegate_server.domain.experiments.plan import (
-    Ceiling,
-    ExperimentKey,
-    MetricName,
-    Plan,
-    QualityRules,
-    Stage,
-)
+from tidegate.model import VariantKey
+from tidegate_server.domain.experiments.plan import ExperimentKey, Stage
 from tidegate_server.domain.experiments.records import Action
 from tidegate_server.domain.experiments.state import Status
 
-SECOND = timedelta(seconds=1)
-BAD = Plan(
-    key=ExperimentKey("chat-v2"),
-    flag=FlagKey("chat-model"),
-    control=VariantKey("v1"),
-    treatment=VariantKey("v2"),
+BAD = replace(
+    PLAN,
     stages=(
         Stage("canary", 30 * PERCENT, bake=SECOND, min_units=1, replicas=True),
         Stage("most", 60 * PERCENT, bake=SECOND, min_units=1, replicas=True),
     ),
-    guardrails=(Ceiling(MetricName("error"), 0.3, window=10 * SECOND, least_events=10),),
-    quality=QualityRules(silence=20 * SECOND),
-    interval=SECOND,
 )
 GOOD = replace(BAD, key=ExperimentKey("chat-v3"), treatment=VariantKey("v3"))
 

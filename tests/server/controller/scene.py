@@ -28,7 +28,6 @@ from tidegate_server.controller.replicas.reconciler import Reconciler
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.controller.web import Web
 from tidegate_server.domain.events import BatchId, Shard
-from tidegate_server.domain.experiments.commands import Command, Request
 from tidegate_server.domain.experiments.plan import (
     Ceiling,
     ExperimentKey,
@@ -37,10 +36,10 @@ from tidegate_server.domain.experiments.plan import (
     QualityRules,
     Stage,
 )
-from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.domain.replicas.replica import Policy
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_commits import ExperimentCommits

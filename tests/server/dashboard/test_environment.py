@@ -30,7 +30,7 @@ from tidegate_server.dashboard.api import Api, CallFailed
 from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.points import SPANS
-from tidegate_server.domain.experiments.commands import Command, Request
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.settings import Settings
 from tidegate_server.wire.experiments import plan_to_message

@@ -14,8 +14,7 @@ from tidegate.v1 import experiment_pb2, experiment_service_pb2
 from tidegate.wire.flags import flag_from_message
 from tidegate_server.cli.connection import CALL_SECONDS, PAGE_SIZE, Stubs, all_pages, status_of
 from tidegate_server.cli.flag_calls import find_flag
-from tidegate_server.domain.experiments.records import Experiment, Seen
-from tidegate_server.ports import NumberedDecision
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision, Seen
 from tidegate_server.wire.experiments import (
     decision_from_message,
     experiment_from_message,

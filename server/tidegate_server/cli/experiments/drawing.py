@@ -38,10 +38,10 @@ def interval_bar(
     What lies beyond the scale is drawn at its end.
     """
     line = [" "] * width
-    _put(line, scale, 0.0, marks.zero)
     left, right = _column(interval.lower, scale, width), _column(interval.upper, scale, width)
     line[left : right + 1] = marks.line * (right + 1 - left)
     line[left], line[right] = marks.left, marks.right
+    _put(line, scale, 0.0, marks.zero)
     _put(line, scale, limits.wanted, marks.wanted)
     if limits.harm is not None:
         _put(line, scale, limits.harm, marks.harm)
@@ -87,7 +87,7 @@ def common_scale(intervals: Sequence[Interval], limits: Limits) -> tuple[float, 
     low = max(-reach, min((each.lower for each in intervals), default=0.0))
     high = min(reach, max((each.upper for each in intervals), default=0.0))
     low, high = min(low, *core), max(high, *core)
-    rim = 0.02 * (high - low)
+    rim = max(0.02 * (high - low), 0.001)
     return low - rim, high + rim
 
 

@@ -13,9 +13,9 @@ from tidegate_server.cli.experiments.styles import styled
 from tidegate_server.cli.render import new_table
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.experiments.plan import Plan
-from tidegate_server.domain.experiments.records import Decision, Seen
+from tidegate_server.domain.experiments.records import Decision, NumberedDecision, Seen
 from tidegate_server.experiment_text import status_words, verdict_words
-from tidegate_server.ports import NumberedDecision
+from tidegate_server.report_text import NOTHING
 
 
 def decision_line(numbered: NumberedDecision) -> Text:
@@ -44,7 +44,7 @@ def show_log(decisions: Sequence[NumberedDecision]) -> Table:
             styled(status_words(decision.before.status)),
             styled(status_words(decision.after.status)),
             _share(decision),
-            styled(verdict_words(decision.verdict)),
+            _look(decision),
             Text(decision.why),
         )
     return table
@@ -77,7 +77,7 @@ def show_decision(
         ),
         ("share", Text(_share(decision))),
         ("revision", Text(str(numbered.revision) if numbered.revision else "the split stayed")),
-        ("look", styled(verdict_words(decision.verdict))),
+        ("look", _look(decision)),
         ("units", Text(_units(decision))),
         ("attempt", Text(str(decision.after.attempt))),
     ):
@@ -102,5 +102,10 @@ def _share(decision: Decision) -> str:
     return percent(after) if before == after else f"{percent(before)} → {percent(after)}"
 
 
+def _look(decision: Decision) -> Text:
+    """Say what the look found; what a person asked for follows from none."""
+    return Text(NOTHING) if decision.verdict is None else styled(verdict_words(decision.verdict))
+
+
 def _units(decision: Decision) -> str:
-    return "–" if decision.units is None else f"{decision.units:,.0f} in the smaller arm"
+    return NOTHING if decision.units is None else f"{decision.units:,.0f} in the smaller arm"

@@ -14,8 +14,8 @@ from tidegate_server.cli.experiments.options import (
 )
 from tidegate_server.cli.options import common
 from tidegate_server.cli.render import print_text
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.experiment_text import share_words, status_words
 from tidegate_server.wire.experiments import experiment_from_message
 
@@ -40,12 +40,14 @@ def ask(stubs: Stubs, key: str, request: Request, actor: str, why: str) -> Exper
 
 
 def outcome(experiment: Experiment) -> str:
-    """Say where an experiment stands after a request."""
+    """Say what came of a request."""
+    return f"{where(experiment)}\n  {experiment.state.reason}"
+
+
+def where(experiment: Experiment) -> str:
+    """Say in a line where an experiment stands."""
     plan, state = experiment.plan, experiment.state
-    return (
-        f"experiment {plan.key}: {status_words(state.status).text}, {share_words(plan, state)}\n"
-        f"  {state.reason}"
-    )
+    return f"experiment {plan.key}: {status_words(state.status).text}, {share_words(plan, state)}"
 
 
 def add_requests(app: typer.Typer) -> None:

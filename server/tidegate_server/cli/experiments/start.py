@@ -20,9 +20,9 @@ from tidegate_server.cli.experiments.requests import ask, outcome
 from tidegate_server.cli.options import common
 from tidegate_server.cli.render import print_text
 from tidegate_server.domain.checks import percent
-from tidegate_server.domain.experiments.commands import ALLOWED, Request
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.requests import ALLOWED, Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.errors import ConfigurationError, InvalidField
 from tidegate_server.experiment_text import status_words

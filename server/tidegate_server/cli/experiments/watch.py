@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import grpc
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -15,10 +15,11 @@ from tidegate_server.cli.connection import CallRefused, ServerUnreachable, Stubs
 from tidegate_server.cli.experiments.calls import get_experiment, list_decisions, read_decisions
 from tidegate_server.cli.experiments.log_view import decision_line
 from tidegate_server.cli.experiments.options import ExperimentKeyArgument
+from tidegate_server.cli.experiments.requests import where
 from tidegate_server.cli.experiments.status import look_at
 from tidegate_server.cli.experiments.status_view import show_status
 from tidegate_server.cli.options import common
-from tidegate_server.cli.render import new_console
+from tidegate_server.cli.render import new_console, print_text
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import ENDED, Status
 from tidegate_server.errors import ConfigurationError
@@ -34,22 +35,27 @@ def watch(context: typer.Context, key: ExperimentKeyArgument) -> None:
     """Show an experiment as it goes on, until its end; exit code 0 if it succeeded, else 1."""
     server, console = common(context).server, new_console()
     with connect(server) as stubs:
-        get_experiment(stubs, key)  # what is not there is refused, rather than waited for
-    end = _live(server, key, console) if console.is_terminal else _lines(server, key, console)
+        experiment = get_experiment(stubs, key)
+    if console.is_terminal:
+        end = _live(server, key, console)
+    else:
+        print_text(where(experiment))
+        end = _lines(server, key, console)
     raise typer.Exit(0 if end is Status.SUCCEEDED else 1)
 
 
 def _live(server: str, key: str, console: Console) -> Status:
     """Show it in place."""
+    shown: RenderableType = ""
     with Live(console=console, auto_refresh=False) as live:
 
         def show(stubs: Stubs, experiment: Experiment) -> None:
-            picture = look_at(stubs, experiment)
-            live.update(show_status(picture, console, datetime.now(UTC)), refresh=True)
+            nonlocal shown
+            shown = show_status(look_at(stubs, experiment), console, datetime.now(UTC))
+            live.update(shown, refresh=True)
 
         def away(why: str) -> None:
-            said = Text(f"{why}; trying again", style="yellow")
-            live.update(Group(live.get_renderable(), said), refresh=True)
+            live.update(Group(shown, Text(f"{why}; trying again", style="yellow")), refresh=True)
 
         return _follow(server, key, show, away)
 
@@ -78,7 +84,8 @@ def _follow(server: str, key: str, show: Show, away: Callable[[str], None]) -> S
         try:
             with connect(server) as stubs:
                 for response in stubs.experiments.WatchExperiments(request):
-                    if response.HasField("deleted_key"):
+                    gone = response.complete and experiment is None
+                    if gone or response.HasField("deleted_key"):
                         raise ConfigurationError(f"experiment {key!r} was deleted")
                     if response.HasField("experiment"):
                         experiment = experiment_from_message(response.experiment)

@@ -41,7 +41,7 @@ class Dialog:
             self._problem = Text("p", "", "problem", role="alert")
             with node("div", "buttons"):
                 cancel = ui.button("Cancel", color=None, on_click=self._dialog.close)
-                cancel.props("no-caps unelevated").classes("plain")
+                cancel.props("no-caps unelevated data-autofocus").classes("plain")
                 self.confirm = ui.button(label, color=None, on_click=self._confirm)
                 self.confirm.props("no-caps unelevated").classes("danger" if danger else "primary")
         self._dialog.on("hide", self._dialog.delete)
@@ -82,7 +82,7 @@ class Asker:
 
     def __init__(self, page: Page) -> None:
         self._actor = ui.input("Your name (goes into the log)", value=page.actor)
-        self._actor.props(f"dense outlined maxlength={LONGEST_ACTOR}").classes("actor")
+        self._actor.props(f"dense outlined autofocus maxlength={LONGEST_ACTOR}")
         self._why = ui.input("Why (optional)").props(f"dense outlined maxlength={LONGEST_WHY}")
         self._page = page
 

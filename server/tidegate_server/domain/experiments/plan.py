@@ -7,8 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import NewType
 
 from tidegate.model import PPM, FlagKey, SplitShare, VariantKey
-from tidegate_server.analysis.confidence_sequence import BURN_IN
-from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.analysis.looks import BURN_IN, EffectRule
 from tidegate_server.domain.metrics import Statistic
 
 ExperimentKey = NewType("ExperimentKey", str)
