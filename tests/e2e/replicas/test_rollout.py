@@ -19,14 +19,15 @@ from tidegate_server.domain.experiments.plan import ExperimentKey, Stage
 from tidegate_server.domain.experiments.records import Action
 from tidegate_server.domain.experiments.state import Status
 
-BAD = replace(
+CANARY = Stage("canary", 30 * PERCENT, bake=10 * SECOND, min_units=20, replicas=True)
+MOST = Stage("most", 60 * PERCENT, min_units=1, replicas=True)
+BAD = replace(PLAN, stages=(CANARY, MOST))
+GOOD = replace(
     PLAN,
-    stages=(
-        Stage("canary", 30 * PERCENT, bake=SECOND, min_units=1, replicas=True),
-        Stage("most", 60 * PERCENT, bake=SECOND, min_units=1, replicas=True),
-    ),
+    key=ExperimentKey("chat-v3"),
+    treatment=VariantKey("v3"),
+    stages=(replace(CANARY, bake=SECOND), MOST),
 )
-GOOD = replace(BAD, key=ExperimentKey("chat-v3"), treatment=VariantKey("v3"))
 
 
 def test_a_bad_version_goes_back_and_a_good_one_goes_through(tmp_path: Path) -> None:
