@@ -8,11 +8,7 @@ import pytest
 
 from tests.server.analysis.simulation import monte_carlo_error
 from tidegate_server.analysis.comparison import Estimate, compare
-from tidegate_server.analysis.confidence_sequence import (
-    Tuning,
-    effective_size,
-    one_sided_margin,
-)
+from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
 from tidegate_server.analysis.decision import (
     EffectRule,
     Evidence,
@@ -28,6 +24,7 @@ from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Bounds, Scale, fixed_source, sequence_source
 from tidegate_server.analysis.figures import Figure, bare_figure
 from tidegate_server.analysis.quality import Quality
+from tidegate_server.analysis.sequence_margins import Horizon, one_sided_margin
 from tidegate_server.analysis.spread import PhaseFigures
 
 
@@ -210,7 +207,7 @@ def test_without_a_ratio_there_are_no_relative_bounds() -> None:
 
 
 NO_ERRORS = bare_figure(0.0, 0.0, 0.0, 99)
-SURE, VAGUE = bare_figure(1.0, 0.1, 0.1, 99), bare_figure(1.0, 0.4, 0.4, 99)
+SURE, VAGUE = bare_figure(1.0, 0.1, 0.1, 99), bare_figure(1.0, 0.5, 0.5, 99)
 TUNING = Tuning(800)
 
 
@@ -222,7 +219,7 @@ def bounds_of(control: Figure, treatment: Figure) -> Bounds:
 
 def test_relative_bounds_where_one_arm_has_no_errors() -> None:
     """The bound r is where treatment less r times control is k errors of that from 0."""
-    ratio = math.sqrt((1 / one_sided_margin(1.0, 0.05)) ** 2 - 0.1**2) / 0.1
+    ratio = math.sqrt((1 / one_sided_margin(1.0, 0.05, Horizon.PLANNED)) ** 2 - 0.1**2) / 0.1
     found = bounds_of(NO_ERRORS, SURE)
     assert found.lower == pytest.approx(ratio - 1)
     assert found.upper == math.inf

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidegate_server.analysis.confidence_sequence import one_sided_margins
+from tidegate_server.analysis.sequence_margins import Horizon, one_sided_margins
 from tidegate_server.domain.experiments.synthetic import CONTROL, TREATMENT, Floats
 
 
@@ -31,12 +31,14 @@ def effects(
     spreads: tuple[float, float],
     information: Floats,
     levels: Collection[float],
+    horizon: Horizon,
 ) -> Effects:
     """Compare the arms of all runs.
 
     units, sums: shape (phases, 2, runs); phases in which an arm has no units don't count. spreads:
     deviation of control and treatment that a unit stands for. information: the part of the planned
     size, shape (runs,). levels: alphas of the bounds.
+    horizon: of the sequences.
     """
     counts = np.all(units > 0, axis=1, keepdims=True)
     means = np.where(counts, sums / units, 0.0)
@@ -53,7 +55,7 @@ def effects(
         {
             level: (np.expm1(log_ratio - reach), np.expm1(log_ratio + reach))
             for level in levels
-            for reach in [one_sided_margins(information, level) * error]
+            for reach in [one_sided_margins(information, level, horizon) * error]
         },
     )
 

@@ -27,7 +27,6 @@ from tidegate_server.analysis.windows import (
     since,
 )
 from tidegate_server.domain.comparisons import (
-    SEQUENCE,
     Phases,
     UnitsOfPair,
     at_least,
@@ -38,7 +37,7 @@ from tidegate_server.domain.comparisons import (
     units_of_pairs,
 )
 from tidegate_server.domain.events import Arm
-from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics
+from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics, tuning_of
 from tidegate_server.domain.experiments.look import CeilingReading, Findings
 from tidegate_server.domain.experiments.plan import Ceiling, Plan
 from tidegate_server.domain.experiments.state import State
@@ -105,8 +104,7 @@ def _evidence(
     plan: Plan, flag: Flag, control: Phases, treated: Phases, quality: Quality
 ) -> Evidence:
     """Return the comparisons over all phases that both arms have units in."""
-    planned = plan.goal.planned_units if plan.goal else SEQUENCE.planned
-    tuning = Tuning(planned, burn_in=plan.quality.burn_in)
+    tuning = tuning_of(plan)
     units = units_of_pairs(control, treated)
     counted = [(at_least(one), at_least(other)) for one, other in units.values()]
     both = [each for each in counted if min(each) > 0]
@@ -119,7 +117,7 @@ def _evidence(
     return Evidence(
         metrics=tuple(metrics),
         units=min(sum(each) for each in zip(*both, strict=True)) if both else 0.0,
-        information=sum(effective_size(*each) for each in both) / planned,
+        information=sum(effective_size(*each) for each in both) / tuning.planned,
         quality=quality,
     )
 

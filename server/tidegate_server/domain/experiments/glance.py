@@ -19,6 +19,7 @@ from tidegate_server.analysis.mixture import log_mixture_ratios
 from tidegate_server.analysis.quality import ALPHA
 from tidegate_server.analysis.sample_ratio import CONCENTRATION
 from tidegate_server.domain.experiments.effects_of_runs import Effects, effects
+from tidegate_server.domain.experiments.judged import tuning_of
 from tidegate_server.domain.experiments.look import CeilingReading, Findings
 from tidegate_server.domain.experiments.plan import MetricName, Plan
 from tidegate_server.domain.experiments.stream import Stream
@@ -78,13 +79,22 @@ class Glance:
         self._p_value = _p_value(present, share_ppm)
         units = np.where((data.units > 0).all(axis=1, keepdims=True), data.units, 0.0)
         size = 4 * units.prod(axis=1) / np.maximum(units.sum(axis=1), 1.0)
-        self._information = size.sum(axis=0) / (plan.goal.planned_units if plan.goal else 10_000)
+        tuning = tuning_of(plan)
+        self._information = size.sum(axis=0) / tuning.planned
         self._units = units.sum(axis=0).min(axis=0) if plan.compares else self._stage_units
         self._ready = self._units >= (plan.quality.burn_in if plan.compares else 0.0)
         self._levels = plan.quality.alpha, plan.quality.alpha / max(len(judged), 1)
         compared = judged if (self._ready & self._exposed).any() else ()
+        levels = set(self._levels)
         self._effects = [
-            effects(units, data.sums[each.name], each.spreads, self._information, set(self._levels))
+            effects(
+                units,
+                data.sums[each.name],
+                each.spreads,
+                self._information,
+                levels,
+                tuning.horizon,
+            )
             for each in compared
         ]
 
