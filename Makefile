@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: demo test test-all lint format bench proto clean help
 
-demo: $(READY) ## Roll out a real model version, from 5 % to 50 %, and print the verdict
+demo: $(READY) ## Roll out two real model versions: one is promoted, one rolled back
 	$(BIN)/tidegate demo $(ARGS)
 
 test: lint ## All checks but the slow ones: lint, types, contracts, tests, packages

@@ -35,11 +35,14 @@ _WORDS = {
 def clause_words(clause: Clause, attributes: Attributes, unit: str, find: FindSegment) -> str:
     """Return what a clause asks, whether it holds, and for what value."""
     holds = compile_clauses((clause,), find)(attributes, unit)
+    return f"{asked_words(clause)}: {'yes' if holds else 'no'}{_why(clause, attributes, find)}"
+
+
+def asked_words(clause: Clause) -> str:
+    """Return what a clause asks."""
     parts = [clause.attribute or "unit", _WORDS[clause.operator], _values(clause)]
     asked = " ".join(part for part in parts if part)
-    if clause.negate:
-        asked = f"not ({asked})"
-    return f"{asked}: {'yes' if holds else 'no'}{_why(clause, attributes, find)}"
+    return f"not ({asked})" if clause.negate else asked
 
 
 def value_words(value: object) -> str:

@@ -14,6 +14,7 @@ from tidegate.assigning import Assigner
 from tidegate.assignment import Assignment
 from tidegate.changes import FlagsChanged
 from tidegate.config_stream import State
+from tidegate.delivery import Around, nothing_around
 from tidegate.errors import ConfigurationError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_queue import QueueOptions
@@ -29,6 +30,7 @@ from tidegate.options import (
     checked_seconds,
 )
 from tidegate.recorder import Recorder, shown
+from tidegate.replicas.pool import Replicas, Source
 from tidegate.sessions import Sessions
 from tidegate.snapshot_file import bootstrap_snapshot
 from tidegate.spool import SUPPORTED, Spool
@@ -162,6 +164,28 @@ class Client(Assigner):
         """
         return explain(self._current.compiled, flag, unit_id, attributes)
 
+    def replicas(self, flag: str, *, fallback: str = "", longest_stale: float = 600.0) -> Replicas:
+        """Return the replicas of a flag: running model servers; see `Replicas.pick`.
+
+        The first call for a flag starts a thread that follows them; keep what it returns.
+
+        Args:
+            flag: key of the flag.
+            fallback: key of the variant whose replicas are asked where the assigned one has none
+                that takes traffic; "": none is.
+            longest_stale: how long the last known replicas are used while the server is away, in
+                seconds: 1 to 86,400.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+        """
+        for name, value in (("flag", flag), ("fallback", fallback)):
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{name}: {value!r} is no key: give a string")
+        checked_seconds("longest_stale", longest_stale, 1, 86_400)
+        source = self._replica_source(flag)
+        return Replicas(source, fallback=fallback, longest_stale=longest_stale)
+
     @property
     def state(self) -> State:
         """How fresh the snapshot is."""
@@ -236,6 +260,13 @@ class Client(Assigner):
         """
         atexit.unregister(self.close)
         self._link.close(timeout)
+
+    def _replica_source(self, flag: str) -> Source:
+        return self._link.follow(flag)
+
+    def _around_sending(self, around: Around | None) -> None:
+        """Make each attempt to send events inside of `around`; None: inside of nothing."""
+        self._link.delivery.around = around or nothing_around
 
     def _wake(self) -> None:
         """Connect, where a fork put the client to sleep."""

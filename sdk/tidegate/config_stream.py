@@ -9,17 +9,16 @@ Callbacks are called by the stream's thread: the one of `states` with each new s
 """
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import grpc
 
 from tidegate.backoff import Backoff
 from tidegate.changes import FlagsChanged, changed_flags
-from tidegate.channel import REQUEST_ID
 from tidegate.errors import WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.following import Call, Following, OutOfStep
@@ -125,11 +124,9 @@ class ConfigStream(Following[assignment_service_pb2.WatchFlagsResponse]):
             self._state = state
             self.states.tell(state)
 
-    def _lost(self) -> bool:
-        was_ready = self._state is State.READY
-        if was_ready:
+    def _lost(self) -> None:
+        if self._state is State.READY:
             self._become(State.STALE)
-        return was_ready
 
     def _stopped(self) -> None:
         self._state = State.CLOSED
@@ -137,14 +134,10 @@ class ConfigStream(Following[assignment_service_pb2.WatchFlagsResponse]):
         self.states.tell(State.CLOSED)
 
     def _open(
-        self, channel: grpc.Channel, *, wait_for_ready: bool
+        self, channel: grpc.Channel, **how: Any
     ) -> Call[assignment_service_pb2.WatchFlagsResponse]:
         stub = assignment_service_pb2_grpc.AssignmentServiceStub(channel)
-        return stub.WatchFlags(
-            self._request,
-            wait_for_ready=wait_for_ready,
-            metadata=((REQUEST_ID, secrets.token_hex(16)),),
-        )
+        return stub.WatchFlags(self._request, **how)
 
     def _take(self, response: assignment_service_pb2.WatchFlagsResponse) -> None:
         match response.WhichOneof("update"):

@@ -1,7 +1,8 @@
 """Sends batches of events: one attempt at a time, and what its answer means."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -44,7 +45,15 @@ LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 METHOD = "/tidegate.v1.EventService/ReportEvents"
 
+Metadata: TypeAlias = Sequence[tuple[str, str]]
+Around: TypeAlias = Callable[[Batch], AbstractContextManager[Metadata]]
+
 _Call: TypeAlias = Callable[..., event_service_pb2.ReportEventsResponse]
+
+
+def nothing_around(_: Batch) -> AbstractContextManager[Metadata]:
+    """Be what is around an attempt unless something else is."""
+    return nullcontext(())
 
 
 class Fate(StrEnum):
@@ -71,9 +80,13 @@ class Answer:
 
 
 class Delivery:
-    """Sends batches through a channel, which `channel` gives when it is needed."""
+    """Sends batches through a channel, which `channel` gives when it is needed.
+
+    `around`: each attempt is made inside of it, with the metadata that it gives.
+    """
 
     def __init__(self, channel: Callable[[], grpc.Channel]) -> None:
+        self.around: Around = nothing_around
         self._channel = channel
         self._report: _Call | None = None
         self._limited_log = LogLimit(log)
@@ -87,8 +100,9 @@ class Delivery:
                     request_serializer=request_of,
                     response_deserializer=event_service_pb2.ReportEventsResponse.FromString,
                 )
-            metadata = ((REQUEST_ID, batch.request_id),)
-            response = self._report(batch.payload, timeout=seconds, metadata=metadata)
+            with self.around(batch) as more:
+                metadata = ((REQUEST_ID, batch.request_id), *more)
+                response = self._report(batch.payload, timeout=seconds, metadata=metadata)
         except grpc.RpcError as error:
             return self._failed(error, batch, attempts)
         except NoChannel:

@@ -5,16 +5,17 @@ a jittered pause that doubles.
 """
 
 import logging
+import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
 from tidegate.backoff import Backoff
-from tidegate.channel import NoChannel, leave_to_parent
+from tidegate.channel import REQUEST_ID, NoChannel, leave_to_parent
 from tidegate.errors import WireError
 from tidegate.log_limit import LogLimit
 
@@ -83,14 +84,15 @@ class Following(ABC, Generic[Response]):
         self._limited_log = LogLimit(log)
         self._stopping = threading.Event()
         self._outage_logged = False
+        self._brought = False  # the present stream has brought a message
         self._call = None
         self._waiting_since: float | None = None  # None while a message is being read
         self._heartbeat_seconds = FIRST_HEARTBEAT_SECONDS
         self._thread = threading.Thread(target=self._run, name=self._thread_name, daemon=True)
 
     @abstractmethod
-    def _open(self, channel: grpc.Channel, *, wait_for_ready: bool) -> Call[Response]:
-        """Open the stream."""
+    def _open(self, channel: grpc.Channel, **how: Any) -> Call[Response]:
+        """Open the stream; `how` goes to the call."""
 
     @abstractmethod
     def _take(self, response: Response) -> None:
@@ -101,8 +103,8 @@ class Following(ABC, Generic[Response]):
         """
 
     @abstractmethod
-    def _lost(self) -> bool:
-        """Note that the stream ended; return whether it had brought something."""
+    def _lost(self) -> None:
+        """Note that the stream ended."""
 
     @abstractmethod
     def _stopped(self) -> None:
@@ -149,11 +151,12 @@ class Following(ABC, Generic[Response]):
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            began = self._clock()
+            began, self._brought = self._clock(), False
             self._follow_once()
             if self._stopping.is_set():
                 break
-            if self._lost() and self._clock() - began >= STEADY_SECONDS:
+            self._lost()
+            if self._brought and self._clock() - began >= STEADY_SECONDS:
                 failures = 0
             failures += 1
             self._stopping.wait(self._backoff.pause(failures))
@@ -178,14 +181,18 @@ class Following(ABC, Generic[Response]):
     def _follow(self) -> None:
         # A gRPC that was imported before this package connects only while a call waits: without
         # one, it notices a server that came back after ten seconds and more.
-        call = self._call = self._open(self._channel(), wait_for_ready=self._outage_logged)
+        call = self._call = self._open(
+            self._channel(),
+            wait_for_ready=self._outage_logged,
+            metadata=((REQUEST_ID, secrets.token_hex(16)),),
+        )
         if self._stopping.is_set():  # close() may have come before it could see the call
             call.cancel()
         try:
             self._waiting_since = self._clock()
             for response in call:
                 self._waiting_since = None
-                self.heard_at = self._clock()
+                self._brought, self.heard_at = True, self._clock()
                 self._take(response)
                 self._waiting_since = self._clock()
         finally:

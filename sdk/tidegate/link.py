@@ -8,12 +8,15 @@ import sys
 import threading
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from tidegate.channel import SharedChannel
 from tidegate.config_stream import ConfigStream, State
 from tidegate.delivery import Delivery
 from tidegate.event_queue import EventQueue, QueueOptions
+from tidegate.following import Following
 from tidegate.model import Snapshot
+from tidegate.replicas.stream import ReplicaStream
 from tidegate.snapshot_file import SnapshotFile
 from tidegate.spool import Spool
 
@@ -40,13 +43,15 @@ class Link:
         self._channel = SharedChannel(address)
         self._file = None if snapshot_file is None else SnapshotFile(snapshot_file)
         self.stream = ConfigStream(self._channel.get, address, client_name=client_name)
+        self.delivery = Delivery(self._channel.get)
         self.queue = EventQueue(
-            Delivery(self._channel.get),
+            self.delivery,
             options,
             spool=spool,
             every_tick=self._tick,
             wake=self.start,
         )
+        self._replicas: dict[str, ReplicaStream] = {}
         self._lock = threading.RLock()
         self._started = False
         self._closed = False
@@ -64,18 +69,27 @@ class Link:
         if self._offline:
             self.stream.expect_nothing()
 
+    def follow(self, flag: str) -> ReplicaStream:
+        """Return the stream of a flag's replicas, which is followed from now on."""
+        with self._lock:
+            stream = self._replicas.get(flag)
+            if stream is None:
+                stream = ReplicaStream(self._channel.get, self._channel.address, flag, self.start)
+                self._replicas[flag] = stream
+                if self._started and not self._closed:
+                    self._start(stream)
+            return stream
+
     def start(self) -> None:
         """Begin to work, if that has not happened in this process."""
         with self._lock:
             if self._started or self._closed or self._offline:
                 return
             self._started = True
-            try:
-                self.queue.awake()
-                self.stream.start()
-                self.queue.start()
-            except RuntimeError as error:  # no thread can be started, for instance at the very end
-                log.warning("flags and events are not updated: %s", error)
+            self.queue.awake()
+            for each in self._streams:
+                self._start(each)
+            self._start(self.queue)
             self._close_with_multiprocessing()
 
     def close(self, timeout: float) -> None:
@@ -86,7 +100,8 @@ class Link:
             self.queue.close(timeout)
             if self._file is not None and self.stream.state is State.READY:
                 self._save(self._file, at_once=True)
-            self.stream.close(max(LEAST_SECONDS_FOR_STREAM, until - monotonic()))
+            for each in self._streams:
+                each.close(max(LEAST_SECONDS_FOR_STREAM, until - monotonic()))
             self._channel.close()
 
     def after_fork(self) -> None:
@@ -96,11 +111,23 @@ class Link:
         self._channel.after_fork()
         if self._file is not None:
             self._file.after_fork()
-        self.stream.after_fork()
+        for each in self._streams:
+            each.after_fork()
         self.queue.after_fork()
 
+    @property
+    def _streams(self) -> tuple[Following[Any], ...]:
+        return (self.stream, *self._replicas.values())
+
+    def _start(self, part: Following[Any] | EventQueue) -> None:
+        try:
+            part.start()
+        except RuntimeError as error:  # no thread can be started, for instance at the very end
+            log.warning("flags and events are not updated: %s", error)
+
     def _tick(self) -> None:
-        self.stream.check()
+        for each in self._streams:
+            each.check()
         if self._file is not None and self.stream.state is State.READY:
             self._save(self._file)
 

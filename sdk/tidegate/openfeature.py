@@ -43,6 +43,7 @@ except ImportError as error:
     ) from error
 
 from tidegate.assignment import Assignment
+from tidegate.because import because
 from tidegate.changes import FlagsChanged
 from tidegate.client import Client
 from tidegate.config_stream import State
@@ -68,15 +69,6 @@ ERRORS: Mapping[Reason, tuple[Callable[[str], OpenFeatureError], str]] = {
     ),
     Reason.ERROR: (GeneralError, "flag {flag!r} could not be evaluated: see the log"),
 }
-
-BECAUSE: Mapping[Reason, Because] = {
-    Reason.SPLIT: Because.SPLIT,
-    Reason.PINNED: Because.SPLIT,
-    Reason.RULE: Because.TARGETING_MATCH,
-    Reason.OVERRIDE: Because.TARGETING_MATCH,
-    Reason.KILLED: Because.DISABLED,
-}
-"""What is not here is Because.DEFAULT: prerequisites, holdout, layer and enrolment."""
 
 
 class TidegateProvider(AbstractProvider):
@@ -255,9 +247,8 @@ class TidegateProvider(AbstractProvider):
         return self._client.assign(flag_key, unit_id, attributes, session_id=session_id)
 
     def _because(self, assignment: Assignment) -> Because:
-        if self._client.state is not State.READY:
-            return Because.STALE
-        return BECAUSE.get(assignment.reason, Because.DEFAULT)
+        stale = self._client.state is not State.READY
+        return Because(because(assignment.reason, stale=stale))
 
 
 class _Seen:

@@ -9,19 +9,21 @@ from tidegate.errors import ConfigurationError
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 
 
-def checked_address(address: object) -> str:
+def checked_address(address: object, name: str = "address") -> str:
     """Return "host:port", from the environment's TIDEGATE_SERVER where it is not given.
+
+    name: of the argument.
 
     Raises:
         ConfigurationError: there is none, or it has another form.
     """
-    source = "address"
+    source = name
     if address is None:
         source, address = "TIDEGATE_SERVER", os.environ.get("TIDEGATE_SERVER", "")
         if not address:
             raise ConfigurationError(
-                'address: not given, and TIDEGATE_SERVER is not set; give "host:port", '
-                'for instance Client("127.0.0.1:7070")'
+                f'{name}: not given, and TIDEGATE_SERVER is not set; give "host:port", '
+                'for instance "127.0.0.1:7070"'
             )
     match = ADDRESS.fullmatch(address) if isinstance(address, str) else None
     if match is None or not 1 <= int(match[2]) <= 65_535:

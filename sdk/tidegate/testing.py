@@ -9,13 +9,14 @@ For pytest there is the fixture `tidegate_client`: an empty TestClient, to be fi
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 from tidegate.changes import FlagsChanged, changed_flags
 from tidegate.client import Client, Stats, log
 from tidegate.config_stream import State
+from tidegate.delivery import Around
 from tidegate.errors import ConfigurationError, WireError
 from tidegate.evaluation import CompiledSnapshot
 from tidegate.event_batch import Event
@@ -35,6 +36,7 @@ from tidegate.model import (
     replaced,
 )
 from tidegate.recorder import Recorder
+from tidegate.replicas.balance import KnownReplicas, Replica
 from tidegate.sessions import Sessions
 from tidegate.structs import json_from_struct, struct_from_json
 from tidegate.token import hash_bytes
@@ -99,6 +101,7 @@ class TestClient(Client):
         self._limited_log = LogLimit(log)
         self._states: Listeners[State] = Listeners()
         self._changes: Listeners[FlagsChanged] = Listeners()
+        self._replicas: dict[str, _SetReplicas] = {}
         self._current: _Flags = _Flags(CompiledSnapshot(snapshot or Snapshot(Revision(1))))
         for flag, setting in (flags or {}).items():
             if isinstance(setting, str):
@@ -132,6 +135,14 @@ class TestClient(Client):
         snapshot = self._current.compiled.snapshot
         flags = replaced(snapshot.flags, FlagKey(flag), None)
         self.use(replace(snapshot, revision=Revision(snapshot.revision + 1), flags=flags))
+
+    def set_replicas(self, flag: str, by_version: Mapping[str, Collection[str]]) -> None:
+        """Have these replicas of a flag take traffic from now on: addresses by variant."""
+        self._replica_source(flag).known.update(
+            Replica(address, address, variant)
+            for variant, addresses in by_version.items()
+            for address in addresses
+        )
 
     @property
     def tracked(self) -> list[Tracked]:
@@ -207,6 +218,12 @@ class TestClient(Client):
         """Be CLOSED; what was tracked can be read on."""
         self.become(State.CLOSED)
 
+    def _replica_source(self, flag: str) -> "_SetReplicas":
+        return self._replicas.setdefault(flag, _SetReplicas())
+
+    def _around_sending(self, around: Around | None) -> None:
+        """Leave it: nothing is sent."""
+
     def _keep(self, event: Event) -> bool:
         self._events.append(event)
         return True
@@ -221,6 +238,23 @@ class _Flags:
 
     def __init__(self, compiled: CompiledSnapshot) -> None:
         self.compiled = compiled
+
+
+class _SetReplicas:
+    """The replicas that a test set: they are always as they are."""
+
+    asleep = False
+    age = 0.0
+
+    def __init__(self) -> None:
+        self.known = KnownReplicas()
+
+    def wake(self) -> None:
+        """Do nothing: it never sleeps."""
+
+    def wait_heard(self, timeout: float | None) -> bool:
+        """Return at once: there is nothing to wait for."""
+        return True
 
 
 def _name(unit: str | bytes, names: Mapping[bytes, str]) -> str:

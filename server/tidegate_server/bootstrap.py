@@ -1,6 +1,7 @@
 """The one place that constructs adapters and joins them into roles."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,10 +14,12 @@ from redis.asyncio import Redis
 from tidegate_server.controller.controller import Controller
 from tidegate_server.controller.evidence import Evidence
 from tidegate_server.controller.gatekeeper import Gatekeeper
-from tidegate_server.controller.journal import Journal
 from tidegate_server.controller.lease import Lease
 from tidegate_server.controller.looks import Looks
 from tidegate_server.controller.notifications.courier import Courier
+from tidegate_server.controller.replicas.driver import WebhookDriver
+from tidegate_server.controller.replicas.errands import Errands
+from tidegate_server.controller.replicas.reconciler import Reconciler
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.controller.web import Web
 from tidegate_server.domain.diagnosis import Finding, ShardState, judge_shards, judge_store
@@ -47,10 +50,12 @@ from tidegate_server.services.series import SeriesReader
 from tidegate_server.services.watchers import Watchers
 from tidegate_server.settings import Settings
 from tidegate_server.signals.backlogs import Backlogs
+from tidegate_server.signals.controller import EXPERIMENTS
 from tidegate_server.signals.figures import FlagFigures
 from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.live import ServerState
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.tracing import tracing_from
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.clock import StoreClock
@@ -115,10 +120,11 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
                 settings.heartbeat_seconds,
             ),
             replicas=ReplicaServicer(
-                Replicas(replicas, lambda: feed.snapshot), replica_feed, replica_policy(settings)
+                Replicas(replicas, lambda: feed.snapshot), replica_feed, _replica_policy(settings)
             ),
             health=health,
             calls=calls,
+            tracing=tracing_from(os.environ, "server"),
         )
         metrics = registry_of(
             "server",
@@ -173,25 +179,39 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
         experiments = ExperimentFeed(store)
         feeds: tuple[Feed[Any], ...] = (configs, experiments)
         clock = StoreClock(client)
+        driver = WebhookDriver(web, environment, settings.replica_load_seconds)
+        replicas = Reconciler(
+            RedisReplicaStore(client, environment),
+            configs,
+            experiments,
+            Errands(driver),
+            _replica_policy(settings),
+        )
         gates = Gatekeeper(
             environment,
             RedisGateResults(client, environment),
             web,
             clock,
+            replicas,
             allowed=settings.evaluation_programs,
         )
         evidence = Evidence(_aggregate_store(client, settings), _event_log(client, settings), clock)
         looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
         controller = Controller(
-            Lease(RedisLeadership(client, environment), name),
-            Schedule(experiments, looks, gates, clock, Journal()),
+            Lease(RedisLeadership(client, environment), name, settings.lease_seconds),
+            Schedule(experiments, looks, gates, clock),
             gates,
+            replicas,
             Courier(environment, RedisOutbox(client, environment), store, web, SystemClock()),
             clock,
             feeds,
         )
         log.info("controller_started", environment=environment, controller=name)
-        async with asyncio.TaskGroup() as tasks:
+        metrics = registry_of("controller", environment, EXPERIMENTS)
+        async with (
+            serving_metrics(settings.metrics_address, metrics),
+            asyncio.TaskGroup() as tasks,
+        ):
             following = [tasks.create_task(each.run()) for each in feeds]
             await controller.run(stop)
             for each, task in zip(feeds, following, strict=True):
@@ -242,7 +262,7 @@ async def with_rejected(settings: Settings, work: Callable[[RejectedBatches], Aw
         return await work(RejectedBatches(client, settings.environment, settings.shards))
 
 
-def replica_policy(settings: Settings) -> Policy:
+def _replica_policy(settings: Settings) -> Policy:
     """Return how patient the settings are with replicas."""
     return Policy(
         heartbeat=timedelta(seconds=settings.replica_heartbeat_seconds),

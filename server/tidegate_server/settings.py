@@ -20,7 +20,7 @@ from tidegate_server.errors import ConfigurationError
 PREFIX = "TIDEGATE_"
 OFF = "off"
 METRICS_PATH = "/metrics"
-_SECRET = frozenset({"redis_url", "webhook_secret"})
+_SECRET = frozenset({"redis_url", "webhook_secret", "dashboard_token", "dashboard_operator_token"})
 _URL_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -77,7 +77,7 @@ def _check_address(address: str) -> str:
     return address
 
 
-def _check_metrics_listen(address: str) -> str:
+def _check_address_or_off(address: str) -> str:
     return address if address == OFF else _check_address(address)
 
 
@@ -85,6 +85,46 @@ def _check_environment(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9._-]{1,100}", name):
         raise ValueError("has characters other than a-z, 0-9, '-', '_' and '.', or is too long")
     return name
+
+
+LEAST_TOKEN = 16
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if len(text) < LEAST_TOKEN or not _TOKEN.fullmatch(text):
+        raise ValueError("is too short, or has other characters")
+    return token
+
+
+def _check_hosts(hosts: str) -> str:
+    for host in hosts.split(","):
+        if not re.fullmatch(r"[a-z0-9.-]{1,253}", host.strip().lower()):
+            raise ValueError(f"has {host.strip()!r}, which is no host name")
+    return hosts
+
+
+def parse_servers(text: str) -> dict[str, str]:
+    """Read `name=host:port,name=host:port …` as addresses by environment.
+
+    Raises:
+        ValueError: the text says something else; the message says where.
+    """
+    servers: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, address = part.strip().partition("=")
+        _check_environment(name)
+        parse_address(address)
+        if name in servers:
+            raise ValueError(f"names {name!r} twice")
+        servers[name] = address
+    return servers
+
+
+def _check_servers(text: str) -> str:
+    parse_servers(text)
+    return text
 
 
 def _check_url(url: str) -> str:
@@ -177,7 +217,40 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="time a role has to finish its work when it is stopped: 0.1 to 600 seconds",
     )
-    metrics_listen: Annotated[str, AfterValidator(_check_metrics_listen)] | None = Field(
+    lease_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="time after which another controller takes over from one that is silent: 1 to "
+        "600 seconds",
+    )
+    dashboard_listen: Annotated[str, AfterValidator(_check_address_or_off)] = Field(
+        "127.0.0.1:7071",
+        description="host:port of the dashboard, such as 127.0.0.1:7071; port 0 takes any free "
+        "one; off: `tidegate up` runs none",
+    )
+    dashboard_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        None,
+        description="token that opens the dashboard for looking: at least 16 of a-z, A-Z, 0-9, "
+        "'.', '_', '~' and '-'",
+    )
+    dashboard_operator_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        None,
+        description="token that opens the dashboard for changes too: at least 16 of a-z, A-Z, "
+        "0-9, '.', '_', '~' and '-'",
+    )
+    dashboard_hosts: Annotated[str, AfterValidator(_check_hosts)] | None = Field(
+        None,
+        description="names under which browsers may reach the dashboard, besides addresses and "
+        "localhost, without ports: tidegate.example.com,dash",
+    )
+    dashboard_servers: Annotated[str, AfterValidator(_check_servers)] | None = Field(
+        None,
+        description="environments that the dashboard shows, and their servers: "
+        "prod=tidegate:7070,staging=tidegate-staging:7070",
+    )
+    metrics_listen: Annotated[str, AfterValidator(_check_address_or_off)] | None = Field(
         None,
         description="host:port of the role's /metrics, or off; of `tidegate up` the first role's, "
         "and the others take the ports that follow",

@@ -17,6 +17,9 @@ from tidegate.v1 import flag_pb2
 WITHOUT_SETTINGS = {
     name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")
 }
+QUIET = {"TIDEGATE_METRICS_LISTEN": "127.0.0.1:0", "TIDEGATE_DASHBOARD_LISTEN": "off"}
+"""Ports of nobody else, and no dashboard where a test does not look at it."""
+
 END_SECONDS = 60
 
 
@@ -28,7 +31,7 @@ class Stack:
         self.address = ""
         self.process = subprocess.Popen(
             command("up", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", *options),
-            env={**WITHOUT_SETTINGS, "TIDEGATE_METRICS_LISTEN": "127.0.0.1:0", **environment},
+            env={**WITHOUT_SETTINGS, **QUIET, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

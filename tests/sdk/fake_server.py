@@ -23,8 +23,9 @@ class FakeServer:
     open; `streams` counts the streams so far. `answers` holds what the next calls of ReportEvents
     do, in order: a status to end with, "store and fail" to store and then fail, an Event to wait
     for, or a number of events to refuse; without an entry a batch is stored. `retry_after_ms` goes
-    with each status. `request_ids`: of all calls, of either kind.
-    With `forgets` no batch is kept.
+    with each status. `request_ids`: of all calls, of either kind. `traceparents`: of the
+    attempts, "" where there was none. With `forgets` no batch is kept. `more`: handlers of other
+    services.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,9 @@ class FakeServer:
         self.stored: dict[bytes, Batch] = {}
         self.streams = 0
         self.client_names: list[str] = []
+        self.more: list[grpc.GenericRpcHandler] = []
         self.request_ids: list[str] = []
+        self.traceparents: list[str] = []
         self._script: queue.Queue[Response | None] = queue.Queue()
         self._scripts: list[queue.Queue[Response | None]] = []
         self._seen = threading.Condition()
@@ -52,6 +55,7 @@ class FakeServer:
         self._server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers(
             (
+                *self.more,
                 grpc.method_handlers_generic_handler(
                     "tidegate.v1.AssignmentService",
                     {
@@ -138,6 +142,8 @@ class FakeServer:
         with self._seen:
             self.attempts.append(batch)
             self.request_ids.append(_request_id(context))
+            sent = {key: str(value) for key, value in context.invocation_metadata()}
+            self.traceparents.append(sent.get("traceparent", ""))
             answer = self.answers.pop(0) if self.answers else None
             self._seen.notify_all()
         if isinstance(answer, grpc.StatusCode):

@@ -149,9 +149,12 @@ def test_memory_of_exposures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def often_switched() -> Iterator[None]:
-    interval = sys.getswitchinterval()
+    """Switch threads often, and don't trace new ones: coverage has them switch where none would."""
+    interval, trace = sys.getswitchinterval(), threading.gettrace()
     sys.setswitchinterval(1e-6)
+    threading.settrace(None)
     yield
+    threading.settrace(trace)
     sys.setswitchinterval(interval)
 
 

@@ -8,24 +8,23 @@ as `sequence_margins` says.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scipy.special import ndtr, stdtrit
 
 from tidegate_server.analysis.effects import Effect, Interval, difference, log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
+from tidegate_server.analysis.looks import BURN_IN
 from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.sequence_margins import (
+    EARLY,
     Horizon,
     margin,
     one_sided_margin,
     sequence_p_value,
 )
 from tidegate_server.analysis.spread import PhaseFigures, steadied
-
-BURN_IN = 300
-"""Units in the smaller arm below which nothing is said: the asymptotics need them (design §6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,14 @@ def effective_size(control_units: float, treatment_units: float) -> float:
     """
     total = control_units + treatment_units
     return 4 * control_units * (treatment_units / total) if total else 0.0
+
+
+def for_harm(tuning: Tuning) -> Tuning:
+    """Return the tuning of bounds on harm: it is to be seen long before the planned size.
+
+    All of alpha goes into a sequence with an open end that is tightest at a fifth of that size.
+    """
+    return replace(tuning, planned=EARLY * tuning.planned, horizon=Horizon.OPEN)
 
 
 def always_valid(phases: Sequence[PhaseFigures], tuning: Tuning) -> AlwaysValid | NotEstimable:

@@ -13,7 +13,6 @@ from functools import lru_cache
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from tidegate_server.analysis.confidence_sequence import BURN_IN
 from tidegate_server.analysis.estimable import NotEstimable
 from tidegate_server.analysis.group_sequential import (
     LIMIT,
@@ -22,7 +21,7 @@ from tidegate_server.analysis.group_sequential import (
     crossing,
     drift_for,
 )
-from tidegate_server.analysis.looks import Analysis
+from tidegate_server.analysis.looks import BURN_IN, Analysis
 from tidegate_server.analysis.sequence_margins import Horizon, margin, one_sided_margin
 
 _ALWAYS_LOOKS = 40

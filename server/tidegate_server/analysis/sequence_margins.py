@@ -13,7 +13,7 @@ never be looked at, if a decision is due by then. One with a PLANNED end spends 
 * 1 - _KEPT of alpha on W above a level that is constant up to the planned size, as O'Brien and
   Fleming's boundaries are; from there it rises, at twice the level per plan, so that a last look
   may overrun;
-* _KEPT on a mixture that is tightest at the part _EARLY of the plan: it sees great harm soon, and
+* _KEPT on a mixture that is tightest at the part EARLY of the plan: it sees great harm soon, and
   holds at any size.
 
 Either holds by itself, at every look, so at each fraction the nearer end of the two counts.
@@ -27,15 +27,15 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import erfcx
 
-Floats: TypeAlias = np.float64 | NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
 
 _KEPT = 0.3
 """With 0.2 power at the plan would be 2 % higher, with 0.5 it would be 6 % lower."""
 
-_EARLY = 0.2
+EARLY = 0.2
+"""The part of the planned size at which great harm should be seen."""
 
 
 class Horizon(StrEnum):
@@ -52,21 +52,21 @@ def margin(fraction: float, alpha: float, horizon: Horizon) -> float:
     """Return the two-sided interval's half width in standard errors. alpha: in (0, 1)."""
     if horizon is Horizon.OPEN:
         return _mixture(fraction, alpha)
-    early = _mixture(fraction / _EARLY, _KEPT * alpha)
+    early = _mixture(fraction / EARLY, _KEPT * alpha)
     late = _level((1 - _KEPT) * alpha / 2) * max(1.0, 2 * fraction - 1) / math.sqrt(fraction)
     return min(early, late)
 
 
 def one_sided_margin(fraction: float, alpha: float, horizon: Horizon) -> float:
     """Return how many standard errors away a one-sided bound lies. alpha: in (0, 0.5)."""
-    return float(one_sided_margins(np.float64(fraction), alpha, horizon))
+    return float(one_sided_margins(np.array(fraction), alpha, horizon))
 
 
 def one_sided_margins(fraction: Floats, alpha: float, horizon: Horizon) -> Floats:
     """Return the same for any number of fractions."""
     if horizon is Horizon.OPEN:
         return _one_sided_mixture(fraction, alpha)
-    early = _one_sided_mixture(fraction / _EARLY, _KEPT * alpha)
+    early = _one_sided_mixture(fraction / EARLY, _KEPT * alpha)
     late = _level((1 - _KEPT) * alpha) * np.maximum(1.0, 2 * fraction - 1) / np.sqrt(fraction)
     return np.minimum(early, late)
 
@@ -79,7 +79,7 @@ def sequence_p_value(statistic: float, fraction: float, alpha: float, horizon: H
     """
     if horizon is Horizon.OPEN:
         return _mixture_p_value(statistic, fraction, alpha)
-    early = _mixture_p_value(statistic, fraction / _EARLY, _KEPT * alpha) / _KEPT
+    early = _mixture_p_value(statistic, fraction / EARLY, _KEPT * alpha) / _KEPT
     level = abs(statistic) * math.sqrt(fraction) / max(1.0, 2 * fraction - 1)
     late = 2 * math.exp(log_chance_to_reach(level)) / (1 - _KEPT)
     return min(max(min(early, late), sys.float_info.min), 1.0)
@@ -102,8 +102,11 @@ def log_chance_to_reach(level: float) -> float:
 @lru_cache(maxsize=256)
 def _level(chance: float) -> float:
     """Return the level that is reached with this chance, in (0, 1)."""
-    goal = math.log(chance)
-    return float(brentq(lambda level: log_chance_to_reach(level) - goal, 0.0, 40.0, xtol=1e-12))
+    low, high, goal = 0.0, 40.0, math.log(chance)
+    for _ in range(60):  # servers do without scipy.optimize, which takes long to load
+        middle = (low + high) / 2
+        low, high = (middle, high) if log_chance_to_reach(middle) > goal else (low, middle)
+    return high
 
 
 def _mixture(fraction: float, alpha: float) -> float:
@@ -115,7 +118,8 @@ def _mixture(fraction: float, alpha: float) -> float:
 def _one_sided_mixture(fraction: Floats, alpha: float) -> Floats:
     """Eq. 134."""
     x = fraction * _information(2 * alpha)
-    return np.sqrt(2 * (1 + 1 / x) * np.log1p(np.sqrt(1 + x) / (2 * alpha)))
+    found: Floats = np.sqrt(2 * (1 + 1 / x) * np.log1p(np.sqrt(1 + x) / (2 * alpha)))
+    return found
 
 
 def _mixture_p_value(statistic: float, fraction: float, alpha: float) -> float:

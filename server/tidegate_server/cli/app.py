@@ -14,6 +14,7 @@ from tidegate.errors import TidegateError
 from tidegate_server.cli.connection import status_of
 from tidegate_server.cli.demo import demo
 from tidegate_server.cli.doctor import doctor
+from tidegate_server.cli.experiments import experiment_app
 from tidegate_server.cli.explain import explain
 from tidegate_server.cli.flags import flag_app
 from tidegate_server.cli.health import health
@@ -21,8 +22,9 @@ from tidegate_server.cli.holdout import holdout
 from tidegate_server.cli.options import DEFAULT_SERVER, Common
 from tidegate_server.cli.plan import plan
 from tidegate_server.cli.rejected import rejected_app
+from tidegate_server.cli.replicas import replica_app
 from tidegate_server.cli.report import report
-from tidegate_server.cli.roles import controller, server, worker
+from tidegate_server.cli.roles import controller, dashboard, server, worker
 from tidegate_server.cli.segments import segment_app
 from tidegate_server.cli.up import up
 from tidegate_server.errors import TidegateServerError
@@ -40,6 +42,7 @@ app.command()(up)
 app.command()(server)
 app.command()(worker)
 app.command()(controller)
+app.command()(dashboard)
 app.command()(health)
 app.command()(doctor)
 app.command()(report)
@@ -49,6 +52,8 @@ app.command()(explain)
 app.command()(holdout)
 app.add_typer(flag_app, name="flag")
 app.add_typer(segment_app, name="segment")
+app.add_typer(experiment_app, name="experiment")
+app.add_typer(replica_app, name="replica")
 app.add_typer(rejected_app, name="rejected")
 
 

@@ -1,20 +1,28 @@
 """The command line's way to a server: gRPC stubs, and its failures in plain words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from tidegate.v1 import (
     assignment_service_pb2_grpc,
+    experiment_service_pb2_grpc,
     flag_service_pb2_grpc,
+    replica_service_pb2_grpc,
     report_service_pb2_grpc,
     segment_service_pb2_grpc,
 )
 from tidegate_server.errors import ConfigurationError, TidegateServerError
 from tidegate_server.settings import parse_address
+
+P = TypeVar("P", bound="Page")
+
+PAGE_SIZE = 1_000
+"""How much of a list is asked for at once."""
 
 CALL_SECONDS = 15.0
 """How long one call may take."""
@@ -47,6 +55,8 @@ class Stubs:
     segments: segment_service_pb2_grpc.SegmentServiceStub
     assignments: assignment_service_pb2_grpc.AssignmentServiceStub
     reports: report_service_pb2_grpc.ReportServiceStub
+    experiments: experiment_service_pb2_grpc.ExperimentServiceStub
+    replicas: replica_service_pb2_grpc.ReplicaServiceStub
     health: health_pb2_grpc.HealthStub
 
 
@@ -67,10 +77,32 @@ def connect(address: str) -> Iterator[Stubs]:
                 segment_service_pb2_grpc.SegmentServiceStub(channel),
                 assignment_service_pb2_grpc.AssignmentServiceStub(channel),
                 report_service_pb2_grpc.ReportServiceStub(channel),
+                experiment_service_pb2_grpc.ExperimentServiceStub(channel),
+                replica_service_pb2_grpc.ReplicaServiceStub(channel),
                 health_pb2_grpc.HealthStub(channel),
             )
         except grpc.RpcError as error:
             raise _explain(error, channel, address) from error
+
+
+class Page(Protocol):
+    """One answer of a list."""
+
+    @property
+    def next_page_token(self) -> str:
+        """Where the next page begins; empty after the last."""
+        ...
+
+
+def all_pages(ask: Callable[[str], P]) -> Iterator[P]:
+    """Yield every page of a list, which `ask` gives for a page token."""
+    token = ""
+    while True:
+        page = ask(token)
+        yield page
+        token = page.next_page_token
+        if not token:
+            return
 
 
 def channel_options(address: str) -> list[tuple[str, int]]:

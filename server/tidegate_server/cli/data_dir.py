@@ -62,14 +62,16 @@ def log_file(data_dir: Path, role: str) -> Path:
 class RolesFile:
     """roles.json: what runs, while `tidegate up` does.
 
-    {"listen": "127.0.0.1:7070", "ready": true, "supervisor": {"pid": 100},
+    {"listen": "127.0.0.1:7070", "pages": "127.0.0.1:7071", "ready": true,
+     "supervisor": {"pid": 100},
      "server": {"pid": 102, "restarts": 0, "metrics": "http://127.0.0.1:9464/metrics"}, …}
     """
 
-    def __init__(self, data_dir: Path, listen: str) -> None:
+    def __init__(self, data_dir: Path, listen: str, pages: str | None = None) -> None:
         self._path = data_dir / _ROLES
         self._content: dict[str, Any] = {
             "listen": listen,
+            **({} if pages is None else {"pages": pages}),
             "ready": False,
             "supervisor": {"pid": os.getpid()},
         }

@@ -1,6 +1,5 @@
 """`tidegate flag …`: administration of flags."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -8,12 +7,12 @@ import typer
 from google.protobuf import json_format
 
 from tidegate.v1 import flag_pb2, flag_service_pb2
-from tidegate_server.cli.connection import CALL_SECONDS, connect
+from tidegate_server.cli.connection import CALL_SECONDS, PAGE_SIZE, all_pages, connect
 from tidegate_server.cli.flag_apply import apply
 from tidegate_server.cli.flag_calls import get_flag
 from tidegate_server.cli.flag_file import format_flag_file
 from tidegate_server.cli.kill_switch import kill, revive
-from tidegate_server.cli.options import FlagKeyArgument, Output, YesOption, common
+from tidegate_server.cli.options import FlagKeyArgument, Output, YesOption, common, confirm
 from tidegate_server.cli.render import (
     new_console,
     print_text,
@@ -24,14 +23,12 @@ from tidegate_server.cli.render import (
 )
 from tidegate_server.cli.shares import parse_share, sum_problem
 from tidegate_server.domain.checks import unknown
-from tidegate_server.errors import ConfigurationError, InvalidField
+from tidegate_server.errors import InvalidField
 
 flag_app = typer.Typer(help="Create, read and change flags.", no_args_is_help=True)
 flag_app.command()(apply)
 flag_app.command()(kill)
 flag_app.command()(revive)
-
-_PAGE = 1_000
 
 
 @flag_app.command("get")
@@ -58,16 +55,13 @@ def show(
 @flag_app.command("list")
 def list_flags(context: typer.Context) -> None:
     """List all flags."""
-    flags: list[flag_pb2.Flag] = []
-    token = ""
     with connect(common(context).server) as stubs:
-        while True:
-            request = flag_service_pb2.ListFlagsRequest(page_size=_PAGE, page_token=token)
-            page = stubs.flags.ListFlags(request, timeout=CALL_SECONDS)
-            flags += page.flags
-            token = page.next_page_token
-            if not token:
-                break
+
+        def ask(token: str) -> flag_service_pb2.ListFlagsResponse:
+            request = flag_service_pb2.ListFlagsRequest(page_size=PAGE_SIZE, page_token=token)
+            return stubs.flags.ListFlags(request, timeout=CALL_SECONDS)
+
+        flags = [each for page in all_pages(ask) for each in page.flags]
     if flags:
         new_console().print(show_flags(flags))
     else:
@@ -120,20 +114,10 @@ def delete(
     with connect(common(context).server) as stubs:
         flag = get_flag(stubs, key)
         if not yes:
-            _confirm(flag)
+            confirm(f"flag delete {key}", f"Delete flag {key} ({show_split(flag.split)})?")
         request = flag_service_pb2.DeleteFlagRequest(key=key, revision=flag.revision)
         answer = stubs.flags.DeleteFlag(request, timeout=CALL_SECONDS)
     print_text(f"deleted flag {key} at revision {answer.revision}")
-
-
-def _confirm(flag: flag_pb2.Flag) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"flag delete {flag.key}: there is no terminal to ask at; add --yes"
-        )
-    question = f"Delete flag {flag.key} ({show_split(flag.split)})?"
-    if not typer.confirm(question):
-        raise typer.Exit(1)
 
 
 def _parse_shares(arguments: Sequence[str]) -> dict[str, int]:

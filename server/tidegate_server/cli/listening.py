@@ -1,5 +1,6 @@
 """The addresses of what `tidegate up` starts: free before, and served after."""
 
+import asyncio
 import errno
 import socket
 
@@ -8,7 +9,7 @@ from grpc_health.v1 import health_pb2
 
 from tidegate_server.cli.connection import channel_options
 from tidegate_server.errors import ConfigurationError
-from tidegate_server.settings import OFF, parse_address
+from tidegate_server.settings import OFF, Settings, parse_address
 
 METRICS = "127.0.0.1:9464"
 """Where the first role of `tidegate up` serves its metrics, unless another address is set."""
@@ -18,6 +19,7 @@ _ORDER = {"server": 0, "worker": 1, "controller": 2, "dashboard": 3}
 
 _LAST_PORT = 65_535
 
+_AGAIN_SECONDS = 0.1
 _RECONNECT = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -26,11 +28,32 @@ _RECONNECT = [
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
-async def wait_serving(listen: str) -> None:
-    """Return as soon as the server's health service says SERVING; without end otherwise."""
+def reachable(listen: str) -> str:
+    """Return the address at which this machine reaches what listens at `listen`."""
     host, port = parse_address(listen)
     host = _ANY_HOST.get(host, host)
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def wait_pages(listen: str) -> None:
+    """Return as soon as the dashboard answers at its address; without end otherwise."""
+    host, port = parse_address(reachable(listen))
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            status = await reader.readline()
+            writer.close()
+            if status.split()[1:2] == [b"200"]:
+                return
+        except OSError:
+            pass  # it does not listen yet
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def wait_serving(listen: str) -> None:
+    """Return as soon as the server's health service says SERVING; without end otherwise."""
+    address = reachable(listen)
     options = [*channel_options(address), *_RECONNECT]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         watch = channel.unary_stream(
@@ -57,13 +80,33 @@ def free_address(listen: str) -> str:
     Raises:
         ConfigurationError: it is taken, or is no address of this machine.
     """
+    return _free("--listen (TIDEGATE_LISTEN)", listen)
+
+
+def dashboard_address(settings: Settings) -> str:
+    """Return where the dashboard of `tidegate up` listens: host:port, or `off`.
+
+    Where no address is set and the usual port is taken, any free one is.
+
+    Raises:
+        ConfigurationError: the address is taken, or is none of this machine.
+    """
+    listen = settings.dashboard_listen
+    if listen == OFF:
+        return OFF
+    if "dashboard_listen" not in settings.model_fields_set:
+        return _if_free(listen) or _probed(f"{listen.rpartition(':')[0]}:0")
+    return _free("TIDEGATE_DASHBOARD_LISTEN", listen)
+
+
+def _free(name: str, listen: str) -> str:
     try:
         return _probed(listen)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         problem = "another program listens there" if taken else str(error.strerror or error)
         raise ConfigurationError(
-            f"--listen (TIDEGATE_LISTEN): cannot listen on {listen}: {problem}; "
+            f"{name}: cannot listen on {listen}: {problem}; "
             "choose another HOST:PORT (port 0 takes any free one)"
         ) from error
 
@@ -79,7 +122,8 @@ def metrics_address(role: str, listen: str | None) -> str:
     """
     if listen == OFF:
         return OFF
-    host, _, port = (listen or METRICS).rpartition(":")
+    listen = listen or METRICS
+    host, _, port = listen.rpartition(":")
     wanted = int(port) + _ORDER[role] if int(port) and role in _ORDER else 0
     try:
         if 0 < wanted <= _LAST_PORT and (free := _if_free(f"{host}:{wanted}")):

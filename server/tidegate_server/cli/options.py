@@ -1,11 +1,14 @@
 """What the options before the command say, and options that several commands share."""
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tidegate_server.errors import ConfigurationError
 
 DEFAULT_SERVER = "localhost:7070"
 
@@ -25,6 +28,18 @@ def common(context: typer.Context) -> Common:
     return found
 
 
+def confirm(command: str, question: str) -> None:
+    """Ask before something is deleted; end the command if it shall not be.
+
+    Raises:
+        ConfigurationError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{command}: there is no terminal to ask at; add --yes")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
 class Output(StrEnum):
     """How a flag or a segment is printed."""
 
@@ -41,6 +56,15 @@ ListenOption = Annotated[
         metavar="HOST:PORT",
         help="Address of the gRPC server; port 0 takes any free one. "
         "[env: TIDEGATE_LISTEN; default: 127.0.0.1:7070]",
+        show_default=False,
+    ),
+]
+DashboardListenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address of the dashboard; port 0 takes any free one. "
+        "[env: TIDEGATE_DASHBOARD_LISTEN; default: 127.0.0.1:7071]",
         show_default=False,
     ),
 ]

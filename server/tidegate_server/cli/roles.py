@@ -1,12 +1,21 @@
-"""`tidegate server`, `worker` and `controller`: one role in this process."""
+"""`tidegate server`, `worker`, `controller` and `dashboard`: one role in this process."""
 
 import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+
+import typer
 
 from tidegate_server import embedded_store
-from tidegate_server.cli.options import DataDirOption, EnvironmentOption, ListenOption
+from tidegate_server.cli.options import (
+    DashboardListenOption,
+    DataDirOption,
+    EnvironmentOption,
+    ListenOption,
+    common,
+)
 from tidegate_server.errors import ConfigurationError
 from tidegate_server.logs import configure_logs
 from tidegate_server.settings import Settings
@@ -17,6 +26,8 @@ GC_THRESHOLDS = 10_000, 10, 10
 """When a server looks for garbage in cycles: rarely. A change makes objects for every watcher, and
 by Python's own thresholds each few changes stop the server for a full search: 0.1 s with 1,000
 watchers."""
+
+HOW_TO_INSTALL = "pip install 'tidegate[dashboard]'"
 
 RoleFunction = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
@@ -45,6 +56,33 @@ def controller(data_dir: DataDirOption = None, environment: EnvironmentOption = 
     from tidegate_server.bootstrap import run_controller
 
     _run(run_controller, Settings.load(data_dir=data_dir, environment=environment))
+
+
+def dashboard(
+    context: typer.Context,
+    listen: DashboardListenOption = None,
+    data_dir: DataDirOption = None,
+    environment: EnvironmentOption = None,
+) -> None:
+    """Run one dashboard, which shows what the server at --server has, until SIGTERM."""
+    if not dashboard_installed():
+        raise ConfigurationError(f"the dashboard is not installed: {HOW_TO_INSTALL}")
+    from tidegate_server.cli.flag_texts import FlagTexts
+    from tidegate_server.dashboard.serve import run_dashboard
+
+    settings = Settings.load(dashboard_listen=listen, data_dir=data_dir, environment=environment)
+    configure_logs(settings.log_format, settings.log_level)
+    address = common(context).server
+
+    async def run() -> None:
+        await run_dashboard(settings, address, FlagTexts(), stop_on_signals())
+
+    asyncio.run(run())
+
+
+def dashboard_installed() -> bool:
+    """Tell whether the extra `dashboard` is installed."""
+    return find_spec("nicegui") is not None
 
 
 def stop_on_signals() -> asyncio.Event:

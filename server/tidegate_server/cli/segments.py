@@ -1,6 +1,5 @@
 """`tidegate segment …`: administration of segments."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,16 @@ from google.protobuf import json_format
 
 from tidegate.v1 import segment_pb2, segment_service_pb2
 from tidegate_server.cli import flag_diff
-from tidegate_server.cli.connection import CALL_SECONDS, CallRefused, Stubs, connect, status_of
-from tidegate_server.cli.options import Output, YesOption, common
+from tidegate_server.cli.connection import (
+    CALL_SECONDS,
+    PAGE_SIZE,
+    CallRefused,
+    Stubs,
+    all_pages,
+    connect,
+    status_of,
+)
+from tidegate_server.cli.options import Output, YesOption, common, confirm
 from tidegate_server.cli.render import new_console, print_text
 from tidegate_server.cli.segment_file import format_segment_file, read_segment_file, to_plain
 from tidegate_server.cli.segment_tables import show_segment, show_segments
@@ -20,8 +27,6 @@ from tidegate_server.errors import ConfigurationError
 segment_app = typer.Typer(help="Create, read and change segments.", no_args_is_help=True)
 
 SegmentKeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="Key of the segment.")]
-
-_PAGE = 1_000
 
 
 @segment_app.command()
@@ -68,16 +73,13 @@ def get(
 @segment_app.command("list")
 def list_segments(context: typer.Context) -> None:
     """List all segments."""
-    segments: list[segment_pb2.Segment] = []
-    token = ""
     with connect(common(context).server) as stubs:
-        while True:
-            request = segment_service_pb2.ListSegmentsRequest(page_size=_PAGE, page_token=token)
-            page = stubs.segments.ListSegments(request, timeout=CALL_SECONDS)
-            segments += page.segments
-            token = page.next_page_token
-            if not token:
-                break
+
+        def ask(token: str) -> segment_service_pb2.ListSegmentsResponse:
+            request = segment_service_pb2.ListSegmentsRequest(page_size=PAGE_SIZE, page_token=token)
+            return stubs.segments.ListSegments(request, timeout=CALL_SECONDS)
+
+        segments = [each for page in all_pages(ask) for each in page.segments]
     if segments:
         new_console().print(show_segments(segments))
     else:
@@ -90,17 +92,10 @@ def delete(context: typer.Context, key: SegmentKeyArgument, yes: YesOption = Fal
     with connect(common(context).server) as stubs:
         segment = _get(stubs, key)
         if not yes:
-            _confirm(key)
+            confirm(f"segment delete {key}", f"Delete segment {key}?")
         request = segment_service_pb2.DeleteSegmentRequest(key=key, revision=segment.revision)
         answer = stubs.segments.DeleteSegment(request, timeout=CALL_SECONDS)
     print_text(f"deleted segment {key} at revision {answer.revision}")
-
-
-def _confirm(key: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(f"segment delete {key}: there is no terminal to ask at; add --yes")
-    if not typer.confirm(f"Delete segment {key}?"):
-        raise typer.Exit(1)
 
 
 def _get(stubs: Stubs, key: str) -> segment_pb2.Segment:

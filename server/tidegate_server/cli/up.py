@@ -3,15 +3,23 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tidegate_server import embedded_store
 from tidegate_server.cli import data_dir as directory
-from tidegate_server.cli.listening import free_address, metrics_address, wait_serving
+from tidegate_server.cli.listening import (
+    dashboard_address,
+    free_address,
+    metrics_address,
+    reachable,
+    wait_pages,
+    wait_serving,
+)
 from tidegate_server.cli.options import DataDirOption, EnvironmentOption, ListenOption
 from tidegate_server.cli.render import print_text
-from tidegate_server.cli.roles import stop_on_signals
+from tidegate_server.cli.roles import HOW_TO_INSTALL, dashboard_installed, stop_on_signals
+from tidegate_server.dashboard.tokens import kept_tokens, link, set_tokens
 from tidegate_server.settings import (
     METRICS_PATH,
     OFF,
@@ -47,7 +55,13 @@ def run_up(settings: Settings) -> None:
     """
     directory.make(settings.data_dir)
     with directory.locked(settings.data_dir):
-        settings = settings.model_copy(update={"listen": free_address(settings.listen)})
+        listen, pages = free_address(settings.listen), dashboard_address(settings)
+        changes: dict[str, object] = {"listen": listen, "dashboard_listen": pages}
+        if pages != OFF:
+            tokens = set_tokens(settings) or kept_tokens(settings.data_dir)
+            changes["dashboard_token"] = tokens.view
+            changes["dashboard_operator_token"] = tokens.operate
+        settings = settings.model_copy(update=changes)
         asyncio.run(_supervise(settings))
 
 
@@ -68,7 +82,7 @@ async def _supervise(settings: Settings) -> None:
 
 
 def _roles(settings: Settings) -> list[Role]:
-    """Return the roles in the order in which they start: store, worker, server, controller.
+    """Return the roles in the order in which they start: store, worker, server, the rest.
 
     They stop in the reverse order, so that what the server accepts last can still be folded.
     """
@@ -77,6 +91,7 @@ def _roles(settings: Settings) -> list[Role]:
             _python_role("worker", settings),
             _server(settings),
             _python_role("controller", settings),
+            *([_dashboard(settings)] if _has_dashboard(settings) else []),
         ]
     store = _store(settings)
     url = embedded_store.url(settings.data_dir)
@@ -100,6 +115,20 @@ def _server(settings: Settings) -> Role:
     return replace(role, ready=lambda: wait_serving(settings.listen))
 
 
+def _has_dashboard(settings: Settings) -> bool:
+    return settings.dashboard_listen != OFF and dashboard_installed()
+
+
+def _dashboard(settings: Settings) -> Role:
+    role = _python_role("dashboard", settings)
+    environment = {**role.environment, "TIDEGATE_SERVER": reachable(settings.listen)}
+    return replace(
+        role,
+        environment=environment,
+        ready=lambda: wait_pages(settings.dashboard_listen),
+    )
+
+
 def _python_role(name: str, settings: Settings) -> Role:
     metrics = metrics_address(name, settings.metrics_listen)
     settings = settings.model_copy(update={"metrics_listen": metrics})
@@ -118,7 +147,8 @@ class _Reporter:
     def __init__(self, settings: Settings, roles: Sequence[Role]) -> None:
         self._settings = settings
         self._metrics = {role.name: role.metrics for role in roles if role.metrics}
-        self._file = directory.RolesFile(settings.data_dir, settings.listen)
+        pages = settings.dashboard_listen if _has_dashboard(settings) else None
+        self._file = directory.RolesFile(settings.data_dir, settings.listen, pages)
 
     def __call__(self, event: RoleEvent) -> None:
         match event:
@@ -149,11 +179,28 @@ class _Reporter:
                 f"Tidegate is ready (environment {settings.environment})",
                 f"  server  {settings.listen}",
                 f"  store   {store}",
+                *_pages(settings),
                 *(f"  metrics {url} ({role})" for role, url in self._metrics.items()),
                 f"  logs    {directory.log_file(settings.data_dir, '*')}",
                 "Stop it with Ctrl-C or SIGTERM.",
             ]
         )
+
+
+def _pages(settings: Settings) -> Iterator[str]:
+    """Say where the dashboard is: links with tokens, for whoever may read this."""
+    if settings.dashboard_listen == OFF:
+        return
+    if not dashboard_installed():
+        yield f"  pages   not installed: {HOW_TO_INSTALL}"
+        return
+    address = reachable(settings.dashboard_listen)
+    for token, purpose in (
+        (settings.dashboard_operator_token, "to operate"),
+        (settings.dashboard_token, "to look"),
+    ):
+        if token is not None:
+            yield f"  pages   {link(address, token)} ({purpose})"
 
 
 def _obituary(event: Died) -> str:

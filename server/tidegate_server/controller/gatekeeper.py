@@ -21,10 +21,10 @@ from tidegate_server.controller.gates import (
     stage_follows_replicas,
 )
 from tidegate_server.controller.web import Web
-from tidegate_server.domain.experiments.look import OPEN, Gate, GateState
+from tidegate_server.domain.experiments.look import OPEN, Gate
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
 from tidegate_server.domain.experiments.records import Experiment
-from tidegate_server.domain.experiments.state import State, stage_of
+from tidegate_server.domain.experiments.state import State
 from tidegate_server.errors import FencedOff, StoreUnavailable
 from tidegate_server.ports import Clock, Fence, GateResult, GateResults, Progress
 
@@ -53,7 +53,7 @@ class Gatekeeper:
     """Makes checks beside the looks, and tells looks how they stand.
 
     environment: its name, part of what a hook knows a call by. allowed: programs that evaluations
-    may run. replicas: None: a stage that follows replicas can't begin.
+    may run.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Gatekeeper:
         results: GateResults,
         web: Web,
         clock: Clock,
+        replicas: ReplicaGate,
         *,
         allowed: Collection[str] = (),
-        replicas: ReplicaGate | None = None,
     ) -> None:
         self._environment = environment
         self._results = results
@@ -157,9 +157,6 @@ class Gatekeeper:
     async def _ready(self, plan: Plan, state: State) -> Gate:
         if not stage_follows_replicas(plan, state):
             return OPEN
-        if self._replicas is None:
-            name = stage_of(plan, state).name
-            return Gate(GateState.FAILED, f"{name} follows replicas, and no replicas are known")
         return await self._replicas.replicas_ready(plan, state)
 
 

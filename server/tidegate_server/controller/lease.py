@@ -13,13 +13,11 @@ from tidegate_server.waiting import pause
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 10.0
-"""How long a controller that says nothing more is still taken for the leader."""
-
-RENEW_SECONDS = LEASE_SECONDS / 3
+RENEWALS = 3
+"""How often a lease is renewed in the time that it lasts."""
 
 ASK_SECONDS = 1.0
-"""How often one that does not lead asks for the lease."""
+"""How often one that does not lead asks for the lease, at least."""
 
 
 @dataclass
@@ -37,17 +35,24 @@ class Term:
 
 
 class Lease:
-    """One controller's claim. name: no other's. monotonic: in seconds."""
+    """One controller's claim.
+
+    name: no other's. seconds: how long one that says nothing more is still taken for the leader.
+    monotonic: in seconds.
+    """
 
     def __init__(
         self,
         leadership: Leadership,
         name: str,
+        seconds: float,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leadership = leadership
         self._name = name
+        self._seconds = seconds
+        self._renewal = seconds / RENEWALS
         self._monotonic = monotonic
         self._ends = 0.0
 
@@ -62,23 +67,20 @@ class Lease:
             if fence is not None:
                 log.info("leads", controller=self._name, fence=fence)
                 return Term(fence)
-            await pause(stop, ASK_SECONDS)
+            await pause(stop, min(ASK_SECONDS, self._renewal))
         return None
 
     async def keep(self, term: Term) -> None:
         """Renew the lease until the term is over; end it when it can't be ours any more."""
-        wait = RENEW_SECONDS
         while True:
-            await pause(term.over, wait)
+            await pause(term.over, self._renewal)
             if term.over.is_set():
                 return
-            wait = RENEW_SECONDS
             try:
                 fence = await self._acquire()
             except StoreUnavailable as error:
                 if self._monotonic() >= self._ends:
                     term.end(f"the lease is over, and the store is away: {error}")
-                wait = ASK_SECONDS
                 continue
             if fence != term.fence:
                 term.end("another controller has led")
@@ -92,7 +94,7 @@ class Lease:
 
     async def _acquire(self) -> Fence | None:
         asked = self._monotonic()
-        fence = await self._leadership.acquire(self._name, LEASE_SECONDS)
+        fence = await self._leadership.acquire(self._name, self._seconds)
         if fence is not None:
-            self._ends = asked + LEASE_SECONDS
+            self._ends = asked + self._seconds
         return fence

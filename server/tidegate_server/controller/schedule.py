@@ -10,7 +10,6 @@ import structlog
 
 from tidegate.backoff import Backoff
 from tidegate_server.controller.gatekeeper import Gatekeeper
-from tidegate_server.controller.journal import Journal
 from tidegate_server.controller.lease import Term
 from tidegate_server.controller.looks import Looks
 from tidegate_server.domain.experiments.plan import ExperimentKey
@@ -24,6 +23,12 @@ from tidegate_server.errors import (
 )
 from tidegate_server.ports import Clock
 from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.signals.controller import (
+    note_decision,
+    note_experiments,
+    note_failed_look,
+    note_look,
+)
 from tidegate_server.waiting import pause
 
 log = structlog.get_logger(__name__)
@@ -31,7 +36,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.25
 """How soon a look is taken after an experiment was started or changed."""
 
-MOST_LOOKS = 8
+MOST_LOOKS = 16
 """Looks at one moment."""
 
 LOOK_SECONDS = 30.0
@@ -62,7 +67,6 @@ class Schedule:
         looks: Looks,
         gates: Gatekeeper,
         clock: Clock,
-        journal: Journal,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +74,6 @@ class Schedule:
         self._looks = looks
         self._gates = gates
         self._clock = clock
-        self._journal = journal
         self._monotonic = monotonic
         self._slots = asyncio.Semaphore(MOST_LOOKS)
 
@@ -81,6 +84,8 @@ class Schedule:
         while not term.over.is_set():
             looking = {key: task for key, task in looking.items() if not task.done()}
             active = self._active()
+            known = self._experiments.experiments
+            note_experiments({key: each.state for key, each in known.items()})
             self._gates.keep(active.keys())
             followed = {key: followed.get(key) or _Followed() for key in active}
             wait = TICK_SECONDS
@@ -127,6 +132,7 @@ class Schedule:
         async with self._slots:
             if term.over.is_set():
                 return
+            began = self._monotonic()
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     looked = await self._looks.look(experiment, term.fence)
@@ -134,15 +140,17 @@ class Schedule:
                 term.end(str(error))
                 return
             except (VersionConflict, RevisionConflict) as error:
-                self._journal.looked_in_vain(key, error)
+                log.debug("look_in_vain", experiment=key, cause=str(error))
             except (Retriable, TimeoutError) as error:
-                self._journal.look_failed(key, error)
+                note_failed_look(key, error)
             except Exception as error:
                 log.exception("look_broke", experiment=key)
-                self._journal.look_failed(key, error)
+                note_failed_look(key, error)
             else:
                 followed.known, followed.failures = looked.experiment, 0
-                self._journal.looked(looked)
+                note_look(looked.seen.verdict, self._monotonic() - began)
+                for decision in looked.decisions:
+                    note_decision(key, decision, looked.revision)
                 return
         followed.known = None
         followed.failures += 1

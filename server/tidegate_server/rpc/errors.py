@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import cache
 from time import perf_counter
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -32,6 +33,7 @@ from tidegate_server.rpc.calls import CallsUnderWay
 from tidegate_server.rpc.request_ids import request_id_of
 from tidegate_server.signals.line_limit import LineLimit
 from tidegate_server.signals.metrics import REQUEST_SECONDS, REQUESTS
+from tidegate_server.signals.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +74,9 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     lines of a call its id.
     """
 
-    def __init__(self, calls: CallsUnderWay) -> None:
+    def __init__(self, calls: CallsUnderWay, tracing: Tracing | None = None) -> None:
         self._calls = calls
+        self._tracing = tracing
         self._lines = LineLimit()
 
     async def intercept_service(
@@ -90,41 +93,47 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             return handler  # health and reflection speak for themselves
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                self._answering(handler.unary_unary, handler_call_details, timed=True),
+                self._answering(handler.unary_unary, handler_call_details, unary=True),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                self._answering(handler.unary_stream, handler_call_details, timed=False),
+                self._answering(handler.unary_stream, handler_call_details, unary=False),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return handler
 
-    def _answering(self, behaviour: Any, details: grpc.HandlerCallDetails, *, timed: bool) -> Any:
+    def _answering(self, behaviour: Any, details: grpc.HandlerCallDetails, *, unary: bool) -> Any:
         name = details.method.removeprefix("/tidegate.v1.")
-        request_id = request_id_of(details.invocation_metadata or ())
+        metadata = details.invocation_metadata or ()
+        request_id = request_id_of(metadata)
+        tracing = self._tracing if unary else None  # a stream lasts too long to be a span
 
         async def answer(request: Any, context: Context) -> Any:
             self._calls.note(context)
             bind_contextvars(request_id=request_id)  # for the call's own task
-            code = grpc.StatusCode.CANCELLED  # unless it comes to another end
-            began = perf_counter()
-            try:
-                response = await behaviour(request, context)
-                code = grpc.StatusCode.OK
-            except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-                failure, code = error, _status_of(error)
-            else:
-                return response
-            finally:
-                if timed:
-                    _seconds(name).observe(perf_counter() - began)
-                _requests(name, code).inc()
-            del request  # see _abort
-            self._log(name, code, failure)
-            return await _abort(context, failure, code, request_id)
+            with tracing.span(details.method, metadata) if tracing else nullcontext():
+                code = grpc.StatusCode.CANCELLED  # unless it comes to another end
+                failure: Exception | None = None
+                began = perf_counter()
+                try:
+                    response = await behaviour(request, context)
+                    code = grpc.StatusCode.OK
+                except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
+                    failure, code = error, _status_of(error)
+                else:
+                    return response
+                finally:
+                    if unary:
+                        _seconds(name).observe(perf_counter() - began)
+                    _requests(name, code).inc()
+                    if tracing:
+                        tracing.note_end(code.name, failure)
+                del request  # see _abort
+                self._log(name, code, failure)
+                return await _abort(context, failure, code, request_id)
 
         return answer
 

@@ -11,7 +11,8 @@ from tidegate_server.rpc.byte_limit import ByteLimit
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.known_arms import KnownArms
 from tidegate_server.signals.metrics import BATCH_BYTES, BATCHES, DROPPED_EVENTS, EVENTS
-from tidegate_server.wire import decode, embedded, encode_kept
+from tidegate_server.wire.batch import decode, encode_kept
+from tidegate_server.wire.protobuf import embedded
 
 SERVICE = "tidegate.v1.EventService"
 

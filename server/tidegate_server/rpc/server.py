@@ -23,6 +23,7 @@ from tidegate_server.rpc.replicas import SERVICE as REPLICA_SERVICE
 from tidegate_server.rpc.replicas import ReplicaServicer
 from tidegate_server.rpc.reports import ReportServicer
 from tidegate_server.rpc.segments import SegmentServicer
+from tidegate_server.signals.tracing import Tracing
 
 STORE_SERVICES = (
     "tidegate.v1.FlagService",
@@ -84,13 +85,14 @@ def build(
     replicas: ReplicaServicer,
     health: Health,
     calls: CallsUnderWay,
+    tracing: Tracing | None = None,
 ) -> grpc.aio.Server:
     """Return a server that is bound to `listen` ("host:port") but not started.
 
     Raises:
         ConfigurationError: the address can't be bound.
     """
-    server = grpc.aio.server(interceptors=[StatusInterceptor(calls)], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[StatusInterceptor(calls, tracing)], options=OPTIONS)
     flag_service_pb2_grpc.add_FlagServiceServicer_to_server(flags, server)
     segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(segments, server)
     events.add_to(server)

@@ -74,8 +74,17 @@ def note_look(verdict: Verdict, seconds: float) -> None:
     metrics.VERDICTS.labels(verdict).inc()
 
 
-def note_decision(experiment: str, decision: Decision) -> None:
-    """Count a decision that is stored, and write its one line into the log."""
+def note_failed_look(experiment: str, error: Exception) -> None:
+    """Count a look that came to nothing, and warn of it."""
+    metrics.FAILED_LOOKS.inc()
+    log.warning("look_failed", experiment=experiment, cause=str(error) or type(error).__name__)
+
+
+def note_decision(experiment: str, decision: Decision, revision: int = 0) -> None:
+    """Count a decision that is stored, and write its one line into the log.
+
+    revision: of the configuration, at which it changed the split; 0 if it did not.
+    """
     metrics.DECISIONS.labels(decision.action).inc()
     log.info(
         "decision",
@@ -87,6 +96,7 @@ def note_decision(experiment: str, decision: Decision) -> None:
         before=decision.before.status.value,
         after=decision.after.status.value,
         share=decision.after.share_ppm / PPM,
+        revision=revision,
         verdict=decision.verdict.value if decision.verdict else None,
         units=decision.units,
     )

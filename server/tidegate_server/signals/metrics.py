@@ -1,10 +1,9 @@
 """All metrics that are counted where things happen, and which role has which.
 
 They are the process's: a role adds to those that are its own, and `registry_of` gives what it
-exposes. What is known already as a value is not counted here but read when it is asked for
-(`signals.live`, `signals.figures`, `signals.backlogs`,
-`signals.controller`). Labels have few values, or a number that is bounded: see
-docs/observability.md, which tells of each metric.
+exposes. What is known as a value is not counted here, but read when somebody asks: see
+`signals.live`, `signals.figures`, `signals.backlogs` and `signals.controller`. The number of values
+that a label has is bounded. docs/observability.md tells of each metric.
 """
 
 from collections.abc import Mapping, Sequence
@@ -127,9 +126,15 @@ LOOK_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 VERDICTS = _counter("tidegate_controller_verdicts_total", "Looks, by verdict.", "verdict", *Verdict)
+FAILED_LOOKS = Counter(
+    "tidegate_controller_failed_looks_total",
+    "Looks that came to nothing because something failed.",
+    registry=None,
+)
 DECISIONS = _counter(
     "tidegate_controller_decisions_total", "Decisions, by action.", "action", *Action
 )
+
 _BY_ROLE: Mapping[str, Sequence[MetricWrapperBase]] = {
     "server": (REQUESTS, REQUEST_SECONDS, BATCHES, BATCH_BYTES, EVENTS, DROPPED_EVENTS),
     "worker": (
@@ -141,15 +146,12 @@ _BY_ROLE: Mapping[str, Sequence[MetricWrapperBase]] = {
         EARLY_EVENTS,
         SHARDS,
     ),
-    "controller": (LEADER, LOOK_SECONDS, VERDICTS, DECISIONS),
+    "controller": (LEADER, LOOK_SECONDS, VERDICTS, FAILED_LOOKS, DECISIONS),
 }
 
 
 def registry_of(role: str, environment: str, *live: Collector) -> CollectorRegistry:
-    """Return what a role exposes: what is counted, what `live` reads, and figures of the process.
-
-    role: one of those that have no metrics of their own has the others.
-    """
+    """Return what a role exposes: what it counts, what `live` reads, and figures of its process."""
     registry = CollectorRegistry()
     build = Gauge(
         "tidegate_build_info",

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from tidegate.v1 import experiment_pb2
 from tidegate_server.domain.checks import unknown
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
-from tidegate_server.domain.experiments.records import Decision, Experiment, Seen
+from tidegate_server.domain.experiments.records import Decision, Experiment, NumberedDecision, Seen
 from tidegate_server.domain.experiments.state import ACTIVE
 from tidegate_server.errors import FencedOff, InUse, NotFound, VersionConflict
-from tidegate_server.ports import ExperimentCommit, NumberedDecision
+from tidegate_server.ports import ExperimentCommit
 from tidegate_server.storage.client import Script, run, store_errors
 from tidegate_server.storage.config_store import commit_arguments, conflict
 from tidegate_server.storage.keys import ConfigKeys, ExperimentKeys
@@ -34,6 +34,7 @@ KEPT_LOOKS = 10_000
 """About how many looks at an experiment are kept: a day, at one in ten seconds."""
 
 _COMMIT = Script.named("commit_experiment", "change_commit", "experiment_log", "fence")
+_LOOKS = Script.named("read_looks")
 _DELETE = Script.named("delete_experiment", "experiment_log")
 
 
@@ -160,14 +161,10 @@ class RedisExperimentStore:
         Raises:
             StoreUnavailable: the store can't be reached.
         """
-        with store_errors(self._client):
-            entries: Any = await self._client.xrange(self._keys.looks(key), min=str(after_ms + 1))
-        count = len(entries)
-        if count > most:
-            entries = [entries[(place + 1) * count // most - 1] for place in range(most)]
-        return [
-            look_from_message(experiment_pb2.Look.FromString(fields[b"l"])) for _, fields in entries
-        ]
+        found: list[bytes] = await run(
+            self._client, _LOOKS, [self._keys.looks(key)], [after_ms + 1, most]
+        )
+        return [look_from_message(experiment_pb2.Look.FromString(each)) for each in found]
 
     async def changes(self) -> AsyncGenerator[ExperimentKey | None, None]:
         """Yield the key of each experiment that changes from now on; None on every idle second.

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from tidegate_server.analysis.confidence_sequence import (
     Tuning,
     always_valid,
     effective_size,
+    for_harm,
     intersect,
     read,
 )
@@ -190,12 +191,21 @@ def test_intersections() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"),
-    [("planned", (0.0,)), ("alpha", (1.0, 0.5)), ("burn_in", (1.0, 0.05, -1.0))],
+    ("name", "make"),
+    [
+        ("planned", lambda: Tuning(0.0)),
+        ("alpha", lambda: Tuning(1.0, alpha=0.5)),
+        ("burn_in", lambda: Tuning(1.0, burn_in=-1.0)),
+    ],
 )
-def test_tunings_are_checked(name: str, arguments: tuple[float, ...]) -> None:
+def test_tunings_are_checked(name: str, make: Callable[[], Tuning]) -> None:
     with pytest.raises(ValueError, match=name):
-        Tuning(*arguments)
+        make()
+
+
+def test_harm_is_looked_for_early() -> None:
+    tuning = for_harm(Tuning(1_000, alpha=0.01, burn_in=50))
+    assert tuning == Tuning(200, alpha=0.01, burn_in=50, horizon=Horizon.OPEN)
 
 
 numbers = st.floats(-1e12, 1e12)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.analysis.simulation import monte_carlo_error
 from tidegate_server.analysis.comparison import Estimate, compare
-from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
+from tidegate_server.analysis.confidence_sequence import Tuning, effective_size, for_harm
 from tidegate_server.analysis.decision import (
     EffectRule,
     Evidence,
@@ -63,6 +63,13 @@ def test_one_harm_rolls_back_whatever_else_is_good() -> None:
     result = judge(look(GOOD, HARMFUL))
     assert result.verdict is Verdict.BREACH
     assert result.reasons == ("latency_ms is worse by at least 15.0%; 10.0% is tolerated",)
+
+
+def test_harm_may_have_bounds_of_its_own() -> None:
+    """They tell whether to roll back; the others whether it may be promoted."""
+    harmed = replace(HARMLESS, harm=HARMFUL.bounds)
+    assert judge(look(GOOD, harmed)) == judge(look(GOOD, replace(HARMFUL, role=HARMLESS.role)))
+    assert judge(look(GOOD, replace(HARMFUL, harm=HARMLESS.bounds))).verdict is Verdict.PASS
 
 
 def test_harm_is_judged_at_alpha_over_the_number_of_metrics() -> None:
@@ -259,6 +266,14 @@ PLANNED = 8_000
 """Effective size: units of an even test."""
 
 
+def compared(
+    name: str, role: Goal | Guardrail, phases: list[PhaseFigures], *, higher: bool
+) -> MetricEvidence:
+    tunings = Tuning(PLANNED), for_harm(Tuning(PLANNED))
+    bounds, harm = (sequence_source(phases, each) for each in tunings)
+    return MetricEvidence(name, role, higher, bounds, 0.0, 0.05, harm=harm)
+
+
 def run(
     rng: np.random.Generator,
     share: float,
@@ -282,16 +297,13 @@ def run(
     for fraction in (np.arange(looks) + 1) / looks:
         seen = [round(n * fraction) for n in sizes]
         units = float(seen[0]), float(seen[1])
-        sources = [
-            sequence_source(
-                [PhaseFigures(mean(arms[0][: seen[0]]), mean(arms[1][: seen[1]]), *units)],
-                Tuning(PLANNED),
-            )
+        rating, latency = (
+            [PhaseFigures(mean(arms[0][: seen[0]]), mean(arms[1][: seen[1]]), *units)]
             for arms in (ratings, latencies)
-        ]
+        )
         metrics = (
-            MetricEvidence("rating", Goal(), True, sources[0], 0.0, 0.05),
-            MetricEvidence("latency", Guardrail(0.1), False, sources[1], 0.0, 0.05),
+            compared("rating", Goal(), rating, higher=True),
+            compared("latency", Guardrail(0.1), latency, higher=False),
         )
         size = effective_size(*units) / PLANNED
         verdict = judge(Evidence(metrics, min(units), size)).verdict

@@ -409,7 +409,7 @@ notifications:
     assert "did you mean 'roll back'?" in found[-1]
     infinite = NAMES + GUARDRAILS + STAGES + "preflight: {evaluation: {metrics: {}}}"
     assert [line.split(": ")[:2] for line in errors(infinite)] == [
-        ["e.yaml:7:13", "preflight.evaluation"],
+        ["e.yaml:7:25", "preflight.evaluation"],
         ["e.yaml:7:35", "preflight.evaluation.metrics"],
     ]
 

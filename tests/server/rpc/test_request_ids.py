@@ -17,6 +17,7 @@ from tidegate_server.rpc.calls import CallsUnderWay
 from tidegate_server.rpc.errors import Handler, StatusInterceptor
 from tidegate_server.rpc.request_ids import request_id_of
 from tidegate_server.signals.line_limit import MOST_LINES
+from tidegate_server.signals.tracing import Tracing
 
 ERRORS: dict[bytes, Exception] = {
     b"store": StoreUnavailable("away"),
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[Any]:
+async def server(tracing: Tracing | None = None) -> AsyncIterator[Any]:
     """Yield a method that logs a line, and raises what the request asks for."""
 
     async def call(request: bytes, context: Any) -> bytes:
@@ -37,7 +38,7 @@ async def server() -> AsyncIterator[Any]:
             raise ERRORS[request]
         return b""
 
-    running = grpc.aio.server(interceptors=[StatusInterceptor(CallsUnderWay())])
+    running = grpc.aio.server(interceptors=[StatusInterceptor(CallsUnderWay(), tracing)])
     handlers: dict[str, Handler] = {"Call": grpc.unary_unary_rpc_method_handler(call)}
     running.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("tidegate.test", handlers),)

@@ -17,6 +17,7 @@ from tidegate_server.signals.controller import (
     MOST_EXPERIMENTS,
     note_decision,
     note_experiments,
+    note_failed_look,
     note_leadership,
     note_look,
 )
@@ -49,7 +50,7 @@ def forget() -> Iterator[None]:
 def test_a_decision_is_counted_and_is_one_line() -> None:
     before = scrape()
     with capture_logs() as lines:
-        note_decision("chat-v2", ROLL_BACK)
+        note_decision("chat-v2", ROLL_BACK, 12)
     name = "tidegate_controller_decisions_total"
     assert scrape().value(name, action="roll back") == before.value(name, action="roll back") + 1
     assert lines == [
@@ -64,6 +65,7 @@ def test_a_decision_is_counted_and_is_one_line() -> None:
             "before": "observing",
             "after": "rolled_back",
             "share": 0.0,
+            "revision": 12,
             "verdict": "breach",
             "units": 412.0,
         }
@@ -74,6 +76,15 @@ def test_a_command_has_no_verdict() -> None:
     with capture_logs() as (line):
         note_decision("chat-v2", replace(ROLL_BACK, action=Action.PAUSE, verdict=None))
     assert (line[0]["action"], line[0]["verdict"]) == ("pause", None)
+
+
+def test_failed_looks_are_counted_and_named() -> None:
+    before = scrape()
+    with capture_logs() as lines:
+        note_failed_look("chat-v2", TimeoutError())
+    name = "tidegate_controller_failed_looks_total"
+    assert scrape().value(name) == before.value(name) + 1
+    assert (lines[0]["experiment"], lines[0]["cause"]) == ("chat-v2", "TimeoutError")
 
 
 def test_looks_are_counted_by_verdict_and_timed() -> None:

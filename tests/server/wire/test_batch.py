@@ -8,7 +8,7 @@ from tidegate.v1 import event_service_pb2
 from tidegate_server.domain.events import Events, Series
 from tidegate_server.domain.intake import END_MS, MAX_EVENTS, MAX_SERIES
 from tidegate_server.errors import InvalidField
-from tidegate_server.wire import decode, decode_batch, encode_kept
+from tidegate_server.wire.batch import decode, decode_batch, encode_kept
 
 Batch = event_service_pb2.EventBatch
 

@@ -16,10 +16,9 @@ from tests.server.domain.experiments.samples import NOW, PLAN
 from tidegate.v1 import experiment_pb2
 from tidegate_server.domain.experiments.checks import problems
 from tidegate_server.domain.experiments.plan import Plan
-from tidegate_server.domain.experiments.records import Experiment, Seen
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision, Seen
 from tidegate_server.domain.experiments.state import State
 from tidegate_server.errors import InvalidFields
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.wire import experiments as wire
 
 Message = experiment_pb2.ExperimentPlan
@@ -78,7 +77,7 @@ BAD: list[tuple[str, Callable[[Message], object], str]] = [
     ("goal.rule", lambda m: setattr(m.goal, "rule", 0), "give bound, point"),
     ("rollback.mode", lambda m: setattr(m.rollback, "mode", 0), "give instant, stepwise"),
     ("lease.then", lambda m: setattr(m.lease, "then", 0), "give freeze, control"),
-    ("goal.metric", lambda m: setattr(m.goal.metric, "statistic", "p90"), "give mean, p50"),
+    ("goal.metric", lambda m: setattr(m.goal.metric, "statistic", "p42"), "give mean, p50"),
     ("guardrails[1].metric", lambda m: m.guardrails[1].ceiling.ClearField("metric"), "statistic"),
     ("guardrails[0]", lambda m: m.guardrails[0].Clear(), "give one of max, min"),
     ("stages[0].bake", lambda m: setattr(m.stages[0].bake, "nanos", 1), "whole microseconds"),

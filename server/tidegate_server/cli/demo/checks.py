@@ -1,7 +1,7 @@
 """What the demo promises, checked: the application's ledger against Tidegate's report."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,11 +21,11 @@ class Check:
 
 
 def check_units(
-    units: Mapping[str, Sequence[tuple[int, str]]], *, control: str, treatment: str
+    units: Mapping[str, Sequence[tuple[int, str]]], moves: Collection[tuple[str, str]]
 ) -> Check:
-    """Check that units changed variant only from `control` to `treatment`, at a new revision.
+    """Check that units changed variant only as rollouts moved them, each time at a new revision.
 
-    units: each unit's (revision, variant), sorted.
+    units: each unit's (revision, variant), sorted. moves: from which variant to which.
     """
     moved = 0
     wrong: list[str] = []
@@ -33,18 +33,19 @@ def check_units(
         for (earlier, before), (later, after) in pairwise(history):
             if before == after:
                 continue
-            if (before, after) == (control, treatment) and earlier < later:
+            if (before, after) in moves and earlier < later:
                 moved += 1
             else:
                 wrong.append(
                     f"{unit} was given {before} at revision {earlier}, {after} at revision {later}"
                 )
-    figures = f"{len(units):,} units watched, {moved:,} moved, {len(wrong):,} otherwise"
+    figures = f"{len(units):,} units watched, {moved:,} moves, {len(wrong):,} otherwise"
     if not units:
         return Check(False, "no unit was watched: the application served nobody")
     if wrong:
         return Check(False, f"units changed variant as they must not: {figures}{_list(wrong)}")
-    return Check(True, f"no unit changed variant except from {control} to {treatment}: {figures}")
+    allowed = ", ".join(f"{before} to {after}" for before, after in moves)
+    return Check(True, f"no unit changed variant except from {allowed}: {figures}")
 
 
 def check_events(ledger: Ledger, report: report_service_pb2.Report) -> Check:

@@ -1,4 +1,4 @@
-"""The command `tidegate demo`."""
+"""What `tidegate demo` does."""
 
 import shutil
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -18,8 +18,14 @@ from tidegate_server.cli.connection import connect
 from tidegate_server.cli.demo.checks import Check, check_events, check_units
 from tidegate_server.cli.demo.ledger import Ledger, read_ledger
 from tidegate_server.cli.demo.processes import Stack, start_application, start_stack
-from tidegate_server.cli.demo.ramp import CONTROL, FLAG, STAGES, TREATMENT, Admin, ramp, settle
-from tidegate_server.cli.demo.verdict import Verdict, judge
+from tidegate_server.cli.demo.rollouts import (
+    FLAG,
+    ROLLOUTS,
+    Ended,
+    apply_flag,
+    roll_out,
+    settle,
+)
 from tidegate_server.cli.demo.view import new_view
 from tidegate_server.cli.render import new_console
 from tidegate_server.cli.report_tables import show_report
@@ -31,37 +37,29 @@ _PACKAGE = Path(__file__).parents[2]
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def demo(
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the stack running at the end.")
-    ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the server; 0 takes any free one.")
-    ] = 0,
-    stage_seconds: Annotated[
-        float, typer.Option(min=1, max=3_600, help="How long each of the three stages lasts.")
-    ] = 15.0,
-    rate: Annotated[
-        float, typer.Option(min=10, max=20_000, help="Requests a second sent to the models.")
-    ] = 2_000.0,
-) -> None:
-    """Roll out a real model version from 5 % to 50 %, and print the verdict."""
+def run_demo(*, keep: bool, port: int, speed: float, rate: float) -> None:
+    """Run the demo; `tidegate demo --help` tells what the options mean.
+
+    Raises:
+        typer.Exit: something did not come out as it must.
+        TidegateServerError: it could not be run.
+    """
     console = new_console()
     program = _find_program()
     with _interruptible(), _folder(keep=keep) as folder:
         console.print(f"starting Tidegate in {folder}")
         with start_stack(folder, f"127.0.0.1:{port}", tied=not keep) as stack:
             address = stack.wait_ready()
-            ledger, report = _roll_out(
-                console, stack, address, program, folder, stage_seconds, rate
-            )
+            ended, ledger, report = _roll_out(console, stack, address, program, folder, speed, rate)
+            moves = dict.fromkeys(move for each in ended for move in each.moves())
             checks = (
-                check_units(ledger.units, control=CONTROL, treatment=TREATMENT),
+                *(each.check for each in ended),
+                check_units(ledger.units, moves),
                 check_events(ledger, report),
             )
             _print_work(console, ledger)
             console.print(show_report(report))
-            _print_verdict(console, judge(report, TREATMENT), checks)
+            _print_checks(console, checks)
             if keep:
                 _print_how_to_go_on(console, address, stack.pid, folder)
     if not all(check.holds for check in checks):
@@ -74,30 +72,30 @@ def _roll_out(
     address: str,
     program: Path,
     folder: Path,
-    stage_seconds: float,
+    speed: float,
     rate: float,
-) -> tuple[Ledger, report_service_pb2.Report]:
-    """Run the whole rollout; return both accounts of it."""
-    admin = Admin(address)
+) -> tuple[list[Ended], Ledger, report_service_pb2.Report]:
+    """Run the rollouts one after the other; return how they ended, and both accounts of them."""
     with stack.explained():
-        admin.apply(program / "flag.yaml")
+        apply_flag(address, program / "flag.yaml")
     result = folder / "ledger.json"
-    console.print("training two versions of the model, and starting the application")
+    console.print("training three versions of the model, and starting the application")
+    ended = []
     with (
         stack.explained(),
         start_application(program, folder, address, rate=rate, ledger=result) as application,
         connect(address) as stubs,
     ):
         application.wait_serving()
-        with new_view(console) as view:
-            ramp(
-                *(admin, application, stack.running, stubs, view),
-                stages=STAGES,
-                seconds=stage_seconds,
-            )
+        for each in ROLLOUTS:
+            console.print(Text(f"\n{each.file}, with clocks {speed:g} times as fast", style="bold"))
+            with new_view(console) as view:
+                ended.append(
+                    roll_out(each, program, speed, stubs, view, application, stack.running)
+                )
         application.finish()
         ledger = read_ledger(result)
-        return ledger, settle(stubs, ledger)
+        return ended, ledger, settle(stubs, ledger)
 
 
 def _print_work(console: Console, ledger: Ledger) -> None:
@@ -108,12 +106,8 @@ def _print_work(console: Console, ledger: Ledger) -> None:
     )
 
 
-def _print_verdict(console: Console, verdict: Verdict, checks: tuple[Check, ...]) -> None:
-    console.print(Text(f"\nVerdict: {verdict.conclusion}", style="bold"))
-    console.print(Text("  (one look, at the planned end)", style="dim"))
-    for finding in verdict.findings:
-        console.print(Text(f"  {finding.text}"))
-    console.print(Text("Checks", style="bold"))
+def _print_checks(console: Console, checks: tuple[Check, ...]) -> None:
+    console.print(Text("\nWhat came of it", style="bold"))
     for check in checks:
         mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
         console.print(Text(f"  {mark} {check.text}", style=style))
@@ -123,6 +117,7 @@ def _print_how_to_go_on(console: Console, address: str, pid: int, folder: Path) 
     lines = (
         "\nThe stack is still running.",
         f"  look at it:   tidegate --server {address} report {FLAG}",
+        f"                tidegate --server {address} experiment log digits-v3",
         f"  stop it:      kill {pid}",
         f"  then remove:  rm -r {folder}",
     )

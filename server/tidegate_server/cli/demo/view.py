@@ -5,10 +5,16 @@ from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from tidegate.v1 import report_service_pb2
 from tidegate_server.cli.report_tables import show_variants
+from tidegate_server.domain.checks import percent
+from tidegate_server.domain.experiments.plan import Plan
+from tidegate_server.domain.experiments.records import Decision
+from tidegate_server.domain.experiments.state import ENDED, State, Status
+from tidegate_server.experiment_text import status_words
 
 _REFRESHES_PER_SECOND = 4
 
@@ -25,16 +31,16 @@ class View(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def enter(self, stage: str) -> None:
-        """Show that a stage begins."""
+    def decided(self, plan: Plan, decision: Decision) -> None:
+        """Show what was decided, and why."""
         ...
 
-    def show(self, done: float, report: report_service_pb2.Report) -> None:
-        """Show how far the whole run is, in [0, 1], and what the report says now."""
+    def show(self, plan: Plan, state: State, report: report_service_pb2.Report) -> None:
+        """Show where the rollout stands, and what the report says now."""
         ...
 
     def leave(self) -> None:
-        """Show that the stage ends."""
+        """Show that the rollout has ended."""
         ...
 
 
@@ -51,7 +57,6 @@ class LiveView:
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
             console=console,
         )
         self._task = self._progress.add_task("", total=1.0)
@@ -75,24 +80,25 @@ class LiveView:
     ) -> None:
         self._live.stop()
 
-    def enter(self, stage: str) -> None:
-        """Name the stage beside the bar."""
-        self._progress.update(self._task, description=stage)
+    def decided(self, plan: Plan, decision: Decision) -> None:
+        """Print it above what is redrawn."""
+        self._live.console.print(_line(decision))
 
-    def show(self, done: float, report: report_service_pb2.Report) -> None:
+    def show(self, plan: Plan, state: State, report: report_service_pb2.Report) -> None:
         """Move the bar and change the table."""
-        self._progress.update(self._task, completed=done)
+        self._progress.update(self._task, completed=_done(plan, state), description=_where(state))
         self._table = show_variants(report)
 
     def leave(self) -> None:
-        """Leave the table standing: the next stage goes on from it."""
+        """Print the last table, which would be gone with the bar."""
+        self._live.console.print(self._table)
 
     def _render(self) -> RenderableType:
         return Group(self._progress, self._table)
 
 
 class PlainView:
-    """A line when a stage begins, and the table when it ends."""
+    """A line for each decision, and the table at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -109,14 +115,36 @@ class PlainView:
     ) -> None:
         """Nothing is left to undo."""
 
-    def enter(self, stage: str) -> None:
-        """Print the stage's name."""
-        self._console.print(stage)
+    def decided(self, plan: Plan, decision: Decision) -> None:
+        """Print it."""
+        self._console.print(_line(decision))
 
-    def show(self, done: float, report: report_service_pb2.Report) -> None:
-        """Keep the table for the end of the stage."""
+    def show(self, plan: Plan, state: State, report: report_service_pb2.Report) -> None:
+        """Keep the table for the end."""
         self._table = show_variants(report)
 
     def leave(self) -> None:
         """Print the table."""
         self._console.print(self._table)
+
+
+def _line(decision: Decision) -> Text:
+    """Return when what was decided, and why."""
+    when = f"{decision.time:%H:%M:%S}"
+    return Text(f"{when}  {decision.stage:<7} {decision.action:<12} {decision.why}")
+
+
+def _where(state: State) -> str:
+    return f"{status_words(state.status).text}, {percent(state.share_ppm)}"
+
+
+def _done(plan: Plan, state: State) -> float:
+    """Return how far a rollout is, in [0, 1]: stages are equal, and so is the watch."""
+    parts = len(plan.stages) + 1
+    if state.status in ENDED:
+        return 1.0
+    watching = state.status is Status.WATCHING
+    begun = len(plan.stages) if watching else state.stage
+    wanted = plan.watch if watching else plan.stages[state.stage].bake
+    part = min(1.0, state.baked / wanted) if wanted else 0.0
+    return (begun + part) / parts

@@ -13,11 +13,12 @@ from enum import StrEnum
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.analysis.quality import ALPHA
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.look import Findings, FlagSeen, Look
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Action, Decision, Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status, stage_of
 from tidegate_server.domain.experiments.stream import Fault
 from tidegate_server.domain.experiments.windows import may_rise
@@ -44,6 +45,10 @@ def sight_of(faults: Collection[Fault]) -> Sight:
     if Fault.CONTROLLER_DOWN in faults:
         return Sight.NONE
     return Sight.AWAY if Fault.OUTAGE in faults else Sight.CLEAR
+
+
+_MISMATCH = 0.99 * ALPHA
+"""What stands for every p-value of the sample ratio that is a mismatch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ def _essence(plan: Plan, state: State, now: datetime) -> State:
         streak=min(state.streak, stage.passes),
         waiting_since=max(waiting, now - limit if limit else now) if waiting else None,
         ceilings=state.ceilings,
-        least_p=1.0 if state.least_p >= ALPHA else 0.0,
+        least_p=1.0 if state.least_p >= ALPHA else _MISMATCH,
         ending=state.ending,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidegate_server.domain.experiments.courses import Place
 from tidegate_server.domain.experiments.records import Decision
@@ -30,21 +31,35 @@ class Turn:
 class Forecast:
     """What the runs came to.
 
-    endings: chance of each status at the end; runs that were given up are in the status they were
-    in. turns: what decided runs of each ending. minutes: mean time in each stage, and outside of
+    turns: what decided runs of each ending. minutes: mean time in each stage, and outside of
     stages by status, in the order in which they were met.
 
-    Of each run: shares, the largest one in ppm that the treatment had; exposed, units that met the
-    treatment; ends, minutes until the end (NaN: given up).
+    Of each run: status, how it ended, or where it was given up; shares, the largest one in ppm that
+    the treatment had; exposed, units that met the treatment; ends, minutes until the end (NaN:
+    given up).
     """
 
-    runs: int
-    endings: Mapping[Status, float]
-    turns: Mapping[Status, Turn]
-    minutes: Mapping[str, float]
+    status: NDArray[np.object_]
     shares: Integers
     exposed: Floats
     ends: Floats
+    turns: Mapping[Status, Turn]
+    minutes: Mapping[str, float]
+
+    @property
+    def runs(self) -> int:
+        """How many there are."""
+        return self.status.size
+
+    @property
+    def counts(self) -> Mapping[Status, int]:
+        """How many runs ended how, the most frequent ending first."""
+        return dict(Counter(self.status.tolist()).most_common())
+
+    @property
+    def endings(self) -> Mapping[Status, float]:
+        """The chance of each ending that occurred."""
+        return {status: count / self.runs for status, count in self.counts.items()}
 
 
 class Tally:
@@ -87,16 +102,14 @@ class Tally:
 
     def forecast(self, decisions: Sequence[Decision]) -> Forecast:
         """Return the figures. decisions: those that places name by their indexes."""
-        runs = self._status.size
-        counts = Counter(self._status.tolist())
+        runs, statuses = self._status.size, set(self._status.tolist())
         return Forecast(
-            runs=runs,
-            endings={each: counts[each] / runs for each in Status if each in counts},
-            turns={each: turn for each in counts if (turn := self._turn_of(each, decisions))},
-            minutes={name: total / runs for name, total in self._minutes.items()},
+            status=self._status,
             shares=self._shares,
             exposed=self._exposed,
             ends=self._ends,
+            turns={each: turn for each in statuses if (turn := self._turn_of(each, decisions))},
+            minutes={name: total / runs for name, total in self._minutes.items()},
         )
 
     def _turn_of(self, status: Status, decisions: Sequence[Decision]) -> Turn | None:

@@ -7,8 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import NewType
 
 from tidegate.model import PPM, FlagKey, SplitShare, VariantKey
-from tidegate_server.analysis.confidence_sequence import BURN_IN
-from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.analysis.looks import BURN_IN, EffectRule
 from tidegate_server.domain.metrics import Statistic
 
 ExperimentKey = NewType("ExperimentKey", str)
@@ -299,9 +298,15 @@ class Plan:
         return tuple(each for each in self.guardrails if isinstance(each, Margin))
 
     @property
+    def compared(self) -> tuple[MetricName, ...]:
+        """The metrics that are compared with the control: the goal, and those with a margin."""
+        goal = (self.goal.metric,) if self.goal else ()
+        return *goal, *(each.metric for each in self.margins)
+
+    @property
     def compares(self) -> bool:
         """Whether anything is compared with the control."""
-        return self.goal is not None or bool(self.margins)
+        return bool(self.compared)
 
     def split(self, share_ppm: int) -> tuple[SplitShare, SplitShare]:
         """Return the flag's split in which the treatment has `share_ppm`, in [0, PPM]."""

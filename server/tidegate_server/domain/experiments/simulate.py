@@ -35,7 +35,7 @@ def simulate(
     stream: Stream,
     runs: int,
     rng: np.random.Generator,
-    longest: timedelta = timedelta(days=14),
+    longest: timedelta = timedelta(days=3),
     approve_after: timedelta = ZERO,
     start: datetime = START,
 ) -> Forecast:
@@ -76,7 +76,7 @@ class _Block:
 
     def go(self, start: datetime, longest: timedelta) -> None:
         """Look until all have ended, or time is over."""
-        for interval in range(longest // self._plan.interval):
+        for interval in range(max(1, longest // self._plan.interval)):
             passed = interval * self._plan.interval
             faults = self._stream.faults(passed)
             self._data.arrive(interval, self._of_each("share_ppm"), faults)

@@ -1,6 +1,5 @@
 """What a simulated experiment meets: traffic, effects and faults."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,16 +37,6 @@ class Moments:
     mean: float
     deviation: float
     skewness: float = 0.0
-
-    def times(self, factor: float) -> "Moments":
-        """Return the moments of the figure times a factor > 0."""
-        return Moments(factor * self.mean, factor * self.deviation, self.skewness)
-
-
-def moments_of_rate(mean: float) -> Moments:
-    """Return the moments of an outcome that is 1 in a part `mean` of the requests, in (0, 1)."""
-    deviation = math.sqrt(mean * (1 - mean))
-    return Moments(mean, deviation, (1 - 2 * mean) / deviation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ class Synthetic:
 
     units: of each phase and arm, shape (phases, 2, runs). sums: of all units' figures, by metric of
     the stream, of the same shape. phase: the present one. heard: number of the interval in which
-    each arm was last heard of, shape (2, runs); -1: never. exposed: units that met the treatment.
-    windows: what the plan's ceilings see.
+    each arm was last heard of in it, shape (2, runs); -1: never. exposed: units that met the
+    treatment. windows: what the plan's ceilings see.
     """
 
     def __init__(self, plan: Plan, stream: Stream, runs: int, rng: np.random.Generator) -> None:
@@ -54,6 +54,7 @@ class Synthetic:
     def begin_phases(self, changed: Bools) -> None:
         """Note in which runs the split has changed."""
         self.phase[changed] += 1
+        self.heard[:, changed] = -1
         if self.phase.max(initial=0) == len(self.units):
             another = np.zeros((1, *self.units.shape[1:]))
             self.units = np.concatenate([self.units, another])

@@ -20,10 +20,12 @@ class Driven:
     """What a replica's driver says of the variant that it was told to load.
 
     healthy: it is loaded, and answers. problem: why it could not be; "": nothing is wrong.
+    said: how it stands, in words.
     """
 
     healthy: bool = False
     problem: str = ""
+    said: str = ""
 
 
 def progressed(replica: Replica, driven: Driven | None, policy: Policy, now: datetime) -> Replica:
@@ -83,7 +85,8 @@ def _problem(
     if replica.report.state is ReplicaState.FAILED and about_this:
         return replica.report.problem or "it failed, and did not say why"
     if now - order.since >= policy.load:
-        return f"was not served within {format_duration(policy.load)}"
+        said = f": {driven.said}" if driven is not None and driven.said else ""
+        return f"was not served within {format_duration(policy.load)}{said}"
     return ""
 
 

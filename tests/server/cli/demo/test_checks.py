@@ -5,21 +5,23 @@ import pytest
 from tests.server.cli.demo.reports import ledger_of, report_of
 from tidegate_server.cli.demo.checks import check_events, check_units
 
-V1, V2 = "v1", "v2"
+V1, V2, V3 = "v1", "v2", "v3"
+MOVES = ((V1, V2), (V2, V3), (V3, V2))
 
 
-def test_moves_from_control_to_treatment_are_counted() -> None:
+def test_moves_that_rollouts_make_are_counted() -> None:
     check = check_units(
         {
             "stays": ((1, V1), (2, V1)),
             "treated": ((1, V2),),
             "moves": ((1, V1), (2, V1), (3, V2)),
+            "moves twice": ((1, V1), (2, V2), (3, V3), (4, V2)),
         },
-        control=V1,
-        treatment=V2,
+        MOVES,
     )
     assert check.holds
-    assert "3 units watched, 1 moved, 0 otherwise" in check.text
+    assert "except from v1 to v2, v2 to v3, v3 to v2: 4 units" in check.text
+    assert "4 units watched, 4 moves, 0 otherwise" in check.text
 
 
 @pytest.mark.parametrize(
@@ -28,12 +30,13 @@ def test_moves_from_control_to_treatment_are_counted() -> None:
         ((1, V2), (2, V1)),
         ((1, V1), (2, V2), (3, V1)),
         ((1, V1), (1, V2)),
-        ((1, V1), (2, "v3")),
+        ((1, V1), (2, V3)),
+        ((1, V3), (2, V1)),
     ],
-    ids=["back", "there and back", "two at one revision", "another variant"],
+    ids=["back", "there and back", "two at one revision", "past one", "back past one"],
 )
 def test_any_other_change_fails_the_check(history: tuple[tuple[int, str], ...]) -> None:
-    check = check_units({"good": ((1, V1),), "bad": history}, control=V1, treatment=V2)
+    check = check_units({"good": ((1, V1),), "bad": history}, MOVES)
     assert not check.holds
     assert "1 otherwise" in check.text
     assert "bad was given" in check.text
@@ -41,13 +44,13 @@ def test_any_other_change_fails_the_check(history: tuple[tuple[int, str], ...]) 
 
 def test_many_wrong_units_are_not_all_listed() -> None:
     units = {f"user-{number}": ((1, V2), (2, V1)) for number in range(100)}
-    check = check_units(units, control=V1, treatment=V2)
+    check = check_units(units, MOVES)
     assert "100 otherwise" in check.text
     assert "and 95 more" in check.text
 
 
 def test_nobody_watched_proves_nothing() -> None:
-    assert not check_units({}, control=V1, treatment=V2).holds
+    assert not check_units({}, MOVES).holds
 
 
 COUNTS = {(V1, ""): 3, (V1, "error"): 10, (V2, ""): 1, (V2, "error"): 4}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
 from tidegate_server.analysis.evidence import Bounds, sequence_source
 from tidegate_server.analysis.figures import bare_figure
-from tidegate_server.analysis.sequence_margins import Horizon
+from tidegate_server.analysis.sequence_margins import Horizon, one_sided_margins
 from tidegate_server.analysis.spread import PhaseFigures
 from tidegate_server.domain.experiments.effects_of_runs import effects
 
@@ -49,8 +49,9 @@ def test_effects_are_those_of_the_analysis(
     ]
     size = sum(effective_size(each.control_units, each.treatment_units) for each in counted)
     information = np.array([max(size, 1e-9) / PLANNED])
-    found = effects(units, units * means, (control, treatment), information, [alpha], horizon)
-    lower, upper = (float(each[0]) for each in found.bounds[alpha])
+    reach = one_sided_margins(information, alpha, horizon)
+    found = effects(units, units * means, (control, treatment), [reach])
+    lower, upper = (float(each[0]) for each in found.bounds[0])
     if not counted:
         assert math.isnan(found.value[0])
         assert math.isnan(lower)
@@ -62,6 +63,6 @@ def test_effects_are_those_of_the_analysis(
 
 def test_a_ratio_of_figures_that_are_not_positive_is_not_estimable() -> None:
     units, sums = np.full((1, 2, 2), 10.0), np.array([[[1.0, 1.0], [1.0, -1.0]]])
-    found = effects(units, sums, (1.0, 1.0), np.ones(2), [0.05], Horizon.OPEN)
+    found = effects(units, sums, (1.0, 1.0), [np.ones(2)])
     assert np.isnan(found.value).tolist() == [False, True]
-    assert np.isnan(found.bounds[0.05][0]).tolist() == [False, True]
+    assert np.isnan(found.bounds[0][0]).tolist() == [False, True]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.domain.experiments.samples import MINUTE, NOW, PERCENT, PLAN
+from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, PLAN
 from tests.server.domain.experiments.traffic import (
     KEY,
     V1,
@@ -28,10 +28,12 @@ from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Bounds
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.quality import ALPHA
+from tidegate_server.analysis.windows import Resolution
 from tidegate_server.domain.comparisons import SEQUENCE, Comparison
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.experiments.assessment import assess
-from tidegate_server.domain.experiments.findings import findings, windows_start
+from tidegate_server.domain.experiments.ceilings import windows_wanted
+from tidegate_server.domain.experiments.findings import findings
 from tidegate_server.domain.experiments.look import CeilingReading, Findings, FlagSeen, Look
 from tidegate_server.domain.experiments.plan import (
     Ceiling,
@@ -104,6 +106,18 @@ def test_without_a_goal_the_bounds_are_those_of_the_report(rollout: Traffic) -> 
         assert isinstance(reading, Reading)
         assert bounds(made, index) == Bounds(reading.lower, reading.upper)
         assert bounds(found(rollout), index + 1) != bounds(made, index)
+
+
+def test_harm_is_looked_for_earlier_than_what_is_shown(rollout: Traffic) -> None:
+    """Early bounds are tighter while there is little of the planned size."""
+    made = found(rollout)
+    assert made.evidence.information < 0.5
+    for index, each in enumerate(made.evidence.metrics):
+        assert each.harm is not None
+        harm, shown = each.harm(0.05), bounds(made, index)
+        assert isinstance(harm, Bounds)
+        assert isinstance(shown, Bounds)
+        assert shown.lower < harm.lower < harm.upper < shown.upper
 
 
 def test_figures_are_those_of_the_report(rollout: Traffic) -> None:
@@ -328,8 +342,27 @@ def test_ceilings_of_a_window() -> None:
     assert seen(60) == CeilingReading(1.0, 2)
     assert seen(70) == CeilingReading(NotEstimable(Cause.NO_EVENTS), 0)
     assert seen(35) == CeilingReading((8 + 4 + 2 + 1) / 4, 8), "a worker that lags"
-    assert windows_start(plan, start + 49 * SECOND) == 1_790_000_020_000
-    assert windows_start(replace(plan, guardrails=()), start) is None
+
+
+def test_a_long_ceiling_reads_windows_of_a_minute() -> None:
+    hours = (Ceiling(MetricName("error"), 0.05, window=2 * HOUR + 10 * SECOND),)
+    plan = replace(PLAN, guardrails=(*hours, Ceiling(MetricName("error"), 0.05), *hours))
+    made = traffic()
+    start = moment(1_790_000_040_000)  # the beginning of a minute
+    for minutes, value in ((-1, 8.0), (0, 4.0), (1, 2.0), (121, 1.0)):
+        at = made.now = start + minutes * MINUTE
+        made.record(made.events(V2, {"error": (hashes(made.rng, 1), np.full(1, value))}, at))
+    folded = start + 121 * MINUTE + 30 * SECOND
+    long, short, again = findings(
+        plan, ATTEMPT, made.flag, made.arms, made.windows, folded
+    ).ceilings
+    assert long == again == CeilingReading((4 + 2 + 1) / 3, 3)
+    assert short == CeilingReading(1.0, 1)
+    assert windows_wanted(plan, folded) == {
+        Resolution.MINUTE: 1_790_000_040_000,
+        Resolution.TEN_SECONDS: 1_790_000_040_000 + 119 * 60_000 + 30_000,
+    }
+    assert windows_wanted(replace(plan, guardrails=()), folded) == {}
 
 
 @pytest.mark.parametrize("statistic", Statistic)

@@ -1,5 +1,6 @@
 """The production template on a synthetic stream of 1,000 units a minute, 20 requests each."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from tests.server.analysis.simulation import monte_carlo_error
 from tests.server.domain.experiments.samples import HOUR, MINUTE, PERCENT, PLAN
 from tidegate_server.domain.experiments.forecast import Forecast
+from tidegate_server.domain.experiments.outcomes import Assumed, Outcome, Rate
 from tidegate_server.domain.experiments.plan import (
     AfterLease,
     Ceiling,
@@ -17,16 +19,10 @@ from tidegate_server.domain.experiments.plan import (
     Margin,
     MetricName,
 )
+from tidegate_server.domain.experiments.scenario import Scenario
 from tidegate_server.domain.experiments.simulate import simulate
 from tidegate_server.domain.experiments.state import Status
-from tidegate_server.domain.experiments.stream import (
-    Fault,
-    Moments,
-    Simulated,
-    Stream,
-    Trouble,
-    moments_of_rate,
-)
+from tidegate_server.domain.experiments.stream import Fault, Stream, Trouble
 from tidegate_server.domain.experiments.templates import TEMPLATES
 from tidegate_server.errors import InvalidField
 
@@ -37,21 +33,19 @@ PRODUCTION = replace(
     guardrails=(Margin(LATENCY, 0.1, 0.1), Ceiling(ERROR, 0.05)),
     interval=MINUTE,
 )
-RATINGS, LATENCIES = Moments(4.0, 1.0), Moments(300.0, 200.0, 1.3)
+OUTCOMES: Mapping[str, Outcome] = {
+    "rating": Assumed(4.0, 1.0),
+    "error": Rate(0.01),
+    "latency_ms": Assumed(300.0, 200.0),
+}
+SCENARIO = Scenario(
+    OUTCOMES, dict.fromkeys(OUTCOMES, 0.3), {}, {}, units_per_minute=1_000, requests_per_unit=20
+)
 
 
-def stream(*troubles: Trouble, error: float = 0.01, **effects: float) -> Stream:
-    return Stream(
-        {
-            RATING: Simulated(RATINGS, RATINGS.times(1 + effects.get("rating", 0.0)), True),
-            ERROR: Simulated(moments_of_rate(0.01), moments_of_rate(error), False),
-            LATENCY: Simulated(
-                LATENCIES, LATENCIES.times(1 + effects.get("latency_ms", 0.0)), False
-            ),
-        },
-        1_000,
-        troubles=troubles,
-    )
+def stream(*troubles: Trouble, **effects: float) -> Stream:
+    """Return what comes in where the treatment has these relative effects."""
+    return replace(SCENARIO, effects=effects, troubles=troubles).stream(PRODUCTION)
 
 
 def forecast(
@@ -59,11 +53,10 @@ def forecast(
     *troubles: Trouble,
     lease: Lease = PRODUCTION.lease,
     min_effect: float = 0.0,
-    error: float = 0.01,
     **effects: float,
 ) -> Forecast:
     plan = replace(PRODUCTION, lease=lease, goal=Goal(RATING, min_effect, tolerance=0.05))
-    what, rng = stream(*troubles, error=error, **effects), np.random.default_rng(1)
+    what, rng = stream(*troubles, **effects), np.random.default_rng(1)
     return simulate(plan, what, runs, rng, timedelta(days=1))
 
 
@@ -83,7 +76,7 @@ def test_a_slow_version_never_gets_past_the_canary() -> None:
 
 
 def test_a_version_with_errors_is_closed_out_within_minutes() -> None:
-    found = forecast(100, error=0.08)
+    found = forecast(100, error=7.0)
     assert found.endings == {Status.ROLLED_BACK: 1.0}
     assert found.minutes["canary"] < 5
     assert found.exposed.mean() < 500

@@ -10,22 +10,17 @@ from tests.server.domain.experiments.samples import MINUTE, PLAN
 from tidegate.model import PPM
 from tidegate_server.analysis.clusters import unit_deviation
 from tidegate_server.domain.experiments.plan import Ceiling, MetricName
-from tidegate_server.domain.experiments.stream import (
-    Fault,
-    Moments,
-    Simulated,
-    Stream,
-    moments_of_rate,
-)
+from tidegate_server.domain.experiments.stream import Fault, Moments, Simulated, Stream
 from tidegate_server.domain.experiments.synthetic import HEARD, Synthetic, spread
 
 ERROR, COST = MetricName("error"), MetricName("cost_usd")
 RUNS = 40_000
-COSTS = Moments(3.0, 6.0, 4.0)
+COSTS, DOUBLE = Moments(3.0, 6.0, 4.0), Moments(6.0, 12.0, 4.0)
+ERRORS = Moments(0.1, 0.3, 2.67)
 STREAM = Stream(
     {
-        ERROR: Simulated(moments_of_rate(0.1), moments_of_rate(0.1), False),
-        COST: Simulated(COSTS, COSTS.times(2), False, icc=0.0),
+        ERROR: Simulated(ERRORS, ERRORS, False),
+        COST: Simulated(COSTS, DOUBLE, False, icc=0.0),
     },
     units_per_minute=60,
     requests_per_unit=1.0,
@@ -43,7 +38,7 @@ def synthetic(
 def test_sums_have_the_mean_deviation_and_skewness_of_sums_of_requests() -> None:
     data = synthetic()
     data.arrive(0, np.full(RUNS, PPM // 2), NONE)
-    for arm, moments in enumerate((COSTS, COSTS.times(2))):
+    for arm, moments in enumerate((COSTS, DOUBLE)):
         units, sums = data.units[0, arm], data.sums[COST][0, arm]
         assert units.mean() == pytest.approx(30, rel=0.01)
         assert units.var() == pytest.approx(30, rel=0.03)

@@ -1,0 +1,1 @@
+"""What is on each page. Pages draw what feeds have, and ask the server for what people want."""

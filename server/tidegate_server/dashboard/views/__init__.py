@@ -1,0 +1,1 @@
+"""What pages show, as values: tables, lines and options of charts. Pure, without elements."""
