@@ -34,6 +34,7 @@ class MetricEvidence:
     tolerance: >= 0, how much worse is no cause to roll back; it is not the guardrail's margin: a
         harm that is tolerable must not roll back, though it may not be promoted. None: never.
     detectable: the true effect that this evidence would have found, as the report shows it.
+    harm: the bounds that tell whether to roll back, if they are others (`for_harm`).
     """
 
     name: str
@@ -44,10 +45,17 @@ class MetricEvidence:
     tolerance: float | None
     scale: Scale = Scale.RELATIVE
     detectable: float | NotEstimable | None = None
+    harm: Source | None = None
 
     def gain(self, alpha: float) -> Bounds | NotEstimable:
         """Return the bounds of the improvement: positive is better."""
-        found = self.bounds(alpha)
+        return self._gain(self.bounds(alpha))
+
+    def least_harmed(self, alpha: float) -> Bounds | NotEstimable:
+        """Return the same, of the bounds that tell whether to roll back."""
+        return self._gain((self.harm or self.bounds)(alpha))
+
+    def _gain(self, found: Bounds | NotEstimable) -> Bounds | NotEstimable:
         if isinstance(found, NotEstimable) or self.higher_is_better:
             return found
         return Bounds(-found.upper, -found.lower)
@@ -159,7 +167,7 @@ def _harms(metrics: Sequence[MetricEvidence], alpha: float) -> Iterator[str]:
     for each in metrics:
         if each.tolerance is None:
             continue
-        gain = each.gain(alpha / len(metrics))
+        gain = each.least_harmed(alpha / len(metrics))
         if isinstance(gain, Bounds) and -gain.upper > each.tolerance:
             worse, tolerated = each.amount(-gain.upper), each.amount(each.tolerance)
             yield f"{each.name} is worse by at least {worse}; {tolerated} is tolerated"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 VIEW, OPERATE = "viewer-token-0123456", "operator-token-01234"
 SCREENSHOTS = "TIDEGATE_SCREENSHOTS"
@@ -16,6 +16,8 @@ SCREENSHOTS = "TIDEGATE_SCREENSHOTS"
 DESK, PHONE = (1200, 800), (390, 844)
 PATIENCE_MS = 30_000
 """How long a page may take for what it must show: machines that run tests are busy."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def chromium() -> str:

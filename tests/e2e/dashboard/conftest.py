@@ -1,4 +1,4 @@
-"""One stack with a dashboard, one browser, and some traffic, for the tests of a module."""
+"""One stack with a dashboard, some traffic, and a browser."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.e2e.dashboard.traffic import Traffic, traffic
 from tests.e2e.stack import Stack, running_stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A `tidegate up` with a dashboard."""
     chromium()
@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def base(stack: Stack) -> str:
     """The dashboard's address."""
     return f"http://{stack.roles()['pages']}"
@@ -31,12 +31,12 @@ def base(stack: Stack) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser for the tests of a module."""
+    """A browser. Playwright's loop is in the way of tests with loops of their own: it must end."""
     with running_browser() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def busy(stack: Stack) -> Iterator[Traffic]:
     """Traffic on the flag `chat-model`, 50 % of it on v2."""
     stack.apply_flag("chat-model", v1=50, v2=50)

@@ -34,9 +34,8 @@ class Dialog:
         self._page = page
         self._name = name
         box = f"dialog {'wide' if wide else ''}"
-        with page.main, ui.dialog() as self._dialog, node("div", box) as inner:
-            heading = Text("h2", title)
-            inner.props.update({"role": "dialog", "aria-labelledby": heading.html_id})
+        with page.main, ui.dialog() as self._dialog, node("div", box):
+            self._dialog.props["aria-labelledby"] = Text("h2", title).html_id
             self.body = node("div")
             self._problem = Text("p", "", "problem", role="alert")
             with node("div", "buttons"):

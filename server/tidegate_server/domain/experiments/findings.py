@@ -6,20 +6,20 @@ variant.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, reduce
 
 from tidegate.model import Direction, Flag, Phase, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.comparison import Estimate, compare
-from tidegate_server.analysis.confidence_sequence import Tuning, effective_size
+from tidegate_server.analysis.confidence_sequence import Tuning, effective_size, for_harm
 from tidegate_server.analysis.decision import Evidence, MetricEvidence
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Source, sequence_source
+from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.quality import Quality
 from tidegate_server.analysis.sample_ratio import SampleRatio
 from tidegate_server.domain.comparisons import (
-    SEQUENCE,
     Phases,
     UnitsOfPair,
     at_least,
@@ -31,7 +31,7 @@ from tidegate_server.domain.comparisons import (
 )
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.experiments.ceilings import WindowsRead, ceiling_readings, counts
-from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics
+from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics, tuning_of
 from tidegate_server.domain.experiments.look import Findings
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.state import State
@@ -62,12 +62,18 @@ def findings(
     ratio = checked.sample_ratio
     return Findings(
         evidence=_evidence(plan, flag, control, treated, checked.quality),
-        ceilings=tuple(ceiling_readings(plan, state, windows, folded)),
+        ceilings=tuple(
+            ceiling_readings(plan, state, windows, folded, (_pooled(control), _pooled(treated)))
+        ),
         stage_units=_least_units(present),
         newest=_newest(present),
         absent=tuple(_absent(plan, data, exposed)),
         sample_ratio_p=ratio.p_value if isinstance(ratio, SampleRatio) else 1.0,
     )
+
+
+def _pooled(phases: Phases) -> ArmAggregate:
+    return reduce(merge_arms, phases.values(), ArmAggregate.empty())
 
 
 def _by_variant(
@@ -85,8 +91,7 @@ def _evidence(
     plan: Plan, flag: Flag, control: Phases, treated: Phases, quality: Quality
 ) -> Evidence:
     """Return the comparisons over all phases that both arms have units in."""
-    planned = plan.goal.planned_units if plan.goal else SEQUENCE.planned
-    tuning = Tuning(planned, burn_in=plan.quality.burn_in)
+    tuning = tuning_of(plan)
     units = units_of_pairs(control, treated)
     counted = [(at_least(one), at_least(other)) for one, other in units.values()]
     both = [each for each in counted if min(each) > 0]
@@ -99,7 +104,7 @@ def _evidence(
     return Evidence(
         metrics=tuple(metrics),
         units=min(sum(each) for each in zip(*both, strict=True)) if both else 0.0,
-        information=sum(effective_size(*each) for each in both) / planned,
+        information=sum(effective_size(*each) for each in both) / tuning.planned,
         quality=quality,
     )
 
@@ -113,13 +118,16 @@ def _metric(
 ) -> MetricEvidence:
     direction = direction_of(judged.name.outcome, flag.metrics)
     estimate: Estimate | NotEstimable
+    harm: Source | None
     if isinstance(pairs, NotEstimable):
-        estimate, bounds = pairs, _unknown(pairs)
+        estimate, bounds, harm = pairs, _unknown(pairs), None
     else:
         estimate = compare(*combine_phases(list(pairs.values())))
-        bounds = cache(sequence_source(figures_of(pairs, units), tuning))
+        figures = figures_of(pairs, units)
+        bounds = cache(sequence_source(figures, tuning))
+        harm = cache(sequence_source(figures, for_harm(tuning)))
     if direction is Direction.UNKNOWN:
-        bounds = _unknown(NotEstimable(Cause.NO_DIRECTION))
+        bounds, harm = _unknown(NotEstimable(Cause.NO_DIRECTION)), None
     return MetricEvidence(
         name=str(judged.name),
         role=judged.role,
@@ -128,6 +136,7 @@ def _metric(
         point=estimate if isinstance(estimate, NotEstimable) else estimate.relative_difference,
         tolerance=judged.tolerance,
         detectable=detectable_of(estimate),
+        harm=harm,
     )
 
 

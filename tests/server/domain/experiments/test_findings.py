@@ -29,7 +29,7 @@ from tidegate_server.analysis.evidence import Bounds
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.quality import ALPHA
 from tidegate_server.analysis.windows import Resolution
-from tidegate_server.domain.comparisons import SEQUENCE
+from tidegate_server.domain.comparisons import SEQUENCE, Comparison
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.experiments.assessment import assess
 from tidegate_server.domain.experiments.ceilings import windows_wanted
@@ -46,7 +46,7 @@ from tidegate_server.domain.experiments.plan import (
 )
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.metrics import Statistic
-from tidegate_server.services.reports import build_report
+from tidegate_server.services.reports import Report, build_report
 
 SECOND = timedelta(seconds=1)
 ATTEMPT = State(status=Status.OBSERVING, share_ppm=5 * PERCENT, attempt=1, first_phase=2)
@@ -85,25 +85,52 @@ def rollout() -> Traffic:
     return made
 
 
+def shown_in(report: Report, name: str) -> Comparison:
+    wanted = metric_name(name)
+    [shown] = [
+        each
+        for each in report.comparisons
+        if (each.outcome, each.statistic) == (wanted.outcome, wanted.statistic)
+    ]
+    return shown
+
+
+def test_without_a_goal_the_bounds_are_those_of_the_report(rollout: Traffic) -> None:
+    """A report knows of no planned size; nor does a plan without a goal."""
+    report = build_report(rollout.flag, rollout.arms, V1, 0, rollout.now)
+    made = found(rollout, replace(WIDE, goal=None))
+    for index, each in enumerate(made.evidence.metrics):
+        look = shown_in(report, each.name).always_valid
+        assert isinstance(look, AlwaysValid)
+        reading = look.relative
+        assert isinstance(reading, Reading)
+        assert bounds(made, index) == Bounds(reading.lower, reading.upper)
+        assert bounds(found(rollout), index + 1) != bounds(made, index)
+
+
+def test_harm_is_looked_for_earlier_than_what_is_shown(rollout: Traffic) -> None:
+    """Early bounds are tighter while there is little of the planned size."""
+    made = found(rollout)
+    assert made.evidence.information < 0.5
+    for index, each in enumerate(made.evidence.metrics):
+        assert each.harm is not None
+        harm, shown = each.harm(0.05), bounds(made, index)
+        assert isinstance(harm, Bounds)
+        assert isinstance(shown, Bounds)
+        assert shown.lower < harm.lower < harm.upper < shown.upper
+
+
 def test_figures_are_those_of_the_report(rollout: Traffic) -> None:
     report = build_report(rollout.flag, rollout.arms, V1, 0, rollout.now)
     made = found(rollout)
     names = ["rating", "latency_ms.p95", "error"]
     assert [each.name for each in made.evidence.metrics] == names
-    for index, each in enumerate(made.evidence.metrics):
-        name = metric_name(each.name)
-        [shown] = [
-            comparison
-            for comparison in report.comparisons
-            if (comparison.outcome, comparison.statistic) == (name.outcome, name.statistic)
-        ]
+    for each in made.evidence.metrics:
+        shown = shown_in(report, each.name)
         assert isinstance(shown.estimate, Estimate)
         assert each.point == shown.estimate.relative_difference
         assert each.detectable == shown.detectable
         assert isinstance(shown.always_valid, AlwaysValid)
-        reading = shown.always_valid.relative
-        assert isinstance(reading, Reading)
-        assert bounds(made, index) == Bounds(reading.lower, reading.upper)
         assert min(shown.units) == made.evidence.units
         assert shown.always_valid.information == pytest.approx(made.evidence.information)
     assert [each.higher_is_better for each in made.evidence.metrics] == [True, False, False]
@@ -308,7 +335,8 @@ def test_ceilings_of_a_window() -> None:
 
     def seen(second: float) -> CeilingReading:
         folded = start + second * SECOND
-        return findings(plan, ATTEMPT, made.flag, made.arms, made.windows, folded).ceilings[0]
+        (found,) = findings(plan, ATTEMPT, made.flag, made.arms, made.windows, folded).ceilings
+        return replace(found, slack=0.0)
 
     assert seen(40) == seen(49.9) == CeilingReading((4 + 2 + 1) / 3, 6)
     assert seen(50) == CeilingReading((2 + 1) / 2, 4)
@@ -329,7 +357,8 @@ def test_a_long_ceiling_reads_windows_of_a_minute() -> None:
     long, short, again = findings(
         plan, ATTEMPT, made.flag, made.arms, made.windows, folded
     ).ceilings
-    assert long == again == CeilingReading((4 + 2 + 1) / 3, 3)
+    assert long == again
+    assert replace(long, slack=0.0) == CeilingReading((4 + 2 + 1) / 3, 3)
     assert short == CeilingReading(1.0, 1)
     assert windows_wanted(plan, folded) == {
         Resolution.MINUTE: 1_790_000_040_000,
