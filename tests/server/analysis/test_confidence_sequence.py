@@ -17,7 +17,6 @@ from tests.server.analysis.simulation import (
 )
 from tidegate_server.analysis.aggregates import OutcomeAggregate
 from tidegate_server.analysis.confidence_sequence import (
-    BURN_IN,
     AlwaysValid,
     Reading,
     Tuning,
@@ -30,6 +29,7 @@ from tidegate_server.analysis.confidence_sequence import (
 from tidegate_server.analysis.effects import Effect, Interval, difference
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import NORMAL, Figure, bare_figure
+from tidegate_server.analysis.looks import BURN_IN
 from tidegate_server.analysis.means import mean_figure
 from tidegate_server.analysis.merge import merge_outcomes
 from tidegate_server.analysis.moments import cells_of
