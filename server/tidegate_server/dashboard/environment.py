@@ -94,6 +94,10 @@ class Environment:
         known = self.flags.value
         return known.flags.get(key) if known is not None else None
 
+    def experiment(self, key: str) -> Experiment | None:
+        """Return an experiment as it is known now; None where there is none."""
+        return (self.experiments.value or {}).get(key)
+
     def report(self, flag: str, phase: int = PRESENT, control: str = "") -> Feed[Report]:
         """Return the feed of a flag's report. phase: 0 stands for all."""
 

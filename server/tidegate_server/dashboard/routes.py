@@ -5,8 +5,8 @@ from nicegui import Client, ui
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidegate.v1 import flag_pb2
-from tidegate_server.dashboard.environment import Environment
+from tidegate_server.dashboard.environment import Experiments, Flags
+from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.pages.analysis import Choice, analysis_page, phase_of
 from tidegate_server.dashboard.pages.experiment import ExperimentPage
 from tidegate_server.dashboard.pages.flag import FlagPage
@@ -15,35 +15,48 @@ from tidegate_server.dashboard.pages.overview import overview
 from tidegate_server.dashboard.pages.page import FIRST_SECONDS, Page, Site
 from tidegate_server.dashboard.points import span_of
 from tidegate_server.dashboard.texts import FlagTexts
-from tidegate_server.domain.experiments.records import Experiment
 
 RESPONSE_SECONDS = 10.0
 
 
 def add_pages(site: Site, texts: FlagTexts) -> None:
     """Register all pages."""
-    environments = list(site.environments.values())
     ui.add_head_html(
         '<link rel="stylesheet" href="/static/dashboard.css">'
         '<script src="/static/dashboard.js"></script>',
         shared=True,
     )
+    routes = _Routes(site, texts)
+    for path, show in (
+        ("/", routes.first),
+        ("/{environment}", routes.overview),
+        ("/{environment}/flags/{key}", routes.flag),
+        ("/{environment}/flags/{key}/analysis", routes.analysis),
+        ("/{environment}/experiments/{key}", routes.experiment),
+        ("/{rest:path}", routes.nothing),
+    ):
+        ui.page(path, response_timeout=RESPONSE_SECONDS)(show)
 
-    @ui.page("/", response_timeout=RESPONSE_SECONDS)
-    def _() -> Response:
-        return RedirectResponse(f"/{environments[0].name}")
 
-    @ui.page("/{environment}", response_timeout=RESPONSE_SECONDS)
-    async def _(client: Client, request: Request, environment: str) -> None:
-        own = site.environments.get(environment)
-        page = Page(site, client, request, f"Overview of {environment}", own)
-        if own is None:
-            _nothing(page, f"There is no environment {environment!r}.")
+class _Routes:
+    """What is shown at each address; parameters are those of the address."""
+
+    def __init__(self, site: Site, texts: FlagTexts) -> None:
+        self._site = site
+        self._texts = texts
+
+    def first(self) -> Response:
+        return RedirectResponse(f"/{next(iter(self._site.environments))}")
+
+    async def overview(self, client: Client, request: Request, environment: str) -> None:
+        page = self._page(client, request, environment, f"Overview of {environment}")
+        if page.environment is None:
+            _say(page, f"There is no environment {environment!r}.")
         else:
-            await overview(page, own, environments)
+            await overview(page, page.environment, list(self._site.environments.values()))
 
-    @ui.page("/{environment}/flags/{key}", response_timeout=RESPONSE_SECONDS)
-    async def _(
+    async def flag(
+        self,
         client: Client,
         request: Request,
         environment: str,
@@ -51,17 +64,16 @@ def add_pages(site: Site, texts: FlagTexts) -> None:
         span: str = "",
         phases: str = "",
     ) -> None:
-        own = site.environments.get(environment)
-        page = Page(site, client, request, f"Flag {key}", own)
-        flag = None if own is None else await _flag(own, key)
-        if own is None or flag is None:
-            _nothing(page, f"There is no flag {key!r} in {environment!r}.")
+        page = self._page(client, request, environment, f"Flag {key}")
+        own = page.environment
+        if own is None or not await _known(page, own.flags) or (found := own.flag(key)) is None:
+            _missing(page, "flag", key, environment)
         else:
-            made = FlagPage(page, own, flag, texts)
+            made = FlagPage(page, own, found, self._texts)
             await made.show(span_of(span), all_phases=phases == "all")
 
-    @ui.page("/{environment}/flags/{key}/analysis", response_timeout=RESPONSE_SECONDS)
-    async def _(
+    async def analysis(
+        self,
         client: Client,
         request: Request,
         environment: str,
@@ -70,39 +82,58 @@ def add_pages(site: Site, texts: FlagTexts) -> None:
         phase: str = "",
         outcome: str = "",
     ) -> None:
-        own = site.environments.get(environment)
-        page = Page(site, client, request, f"Analysis of {key}", own)
-        flag = None if own is None else await _flag(own, key)
-        if own is None or flag is None:
-            _nothing(page, f"There is no flag {key!r} in {environment!r}.")
+        page = self._page(client, request, environment, f"Analysis of {key}")
+        own = page.environment
+        if own is None or not await _known(page, own.flags) or (found := own.flag(key)) is None:
+            _missing(page, "flag", key, environment)
         else:
-            await analysis_page(page, own, flag, Choice(control, phase_of(phase), outcome))
+            await analysis_page(page, own, found, Choice(control, phase_of(phase), outcome))
 
-    @ui.page("/{environment}/experiments/{key}", response_timeout=RESPONSE_SECONDS)
-    async def _(
-        client: Client, request: Request, environment: str, key: str, span: str = ""
+    async def experiment(
+        self, client: Client, request: Request, environment: str, key: str, span: str = ""
     ) -> None:
-        own = site.environments.get(environment)
-        page = Page(site, client, request, f"Experiment {key}", own)
-        found = None if own is None else await _experiment(own, key)
-        if own is None or found is None:
-            _nothing(page, f"There is no experiment {key!r} in {environment!r}.")
+        page = self._page(client, request, environment, f"Experiment {key}")
+        own = page.environment
+        known = own is not None and await _known(page, own.experiments)
+        if own is None or not known or (found := own.experiment(key)) is None:
+            _missing(page, "experiment", key, environment)
         else:
             await ExperimentPage(page, own, found).show(span_of(span))
 
+    def nothing(self, client: Client, request: Request, rest: str) -> None:
+        page = Page(self._site, client, request, "Not found", None)
+        _say(page, f"There is nothing at /{rest}.")
 
-async def _experiment(environment: Environment, key: str) -> Experiment | None:
-    known = await environment.experiments.first(FIRST_SECONDS)
-    return (known or {}).get(key)
-
-
-async def _flag(environment: Environment, key: str) -> flag_pb2.Flag | None:
-    await environment.flags.first(FIRST_SECONDS)
-    return environment.flag(key)
+    def _page(self, client: Client, request: Request, environment: str, title: str) -> Page:
+        own = self._site.environments.get(environment)
+        return Page(self._site, client, request, title, own)
 
 
-def _nothing(page: Page, why: str) -> None:
-    """Show that there is nothing at this address."""
+async def _known(page: Page, feed: Feed[Flags] | Feed[Experiments]) -> bool:
+    """Return whether a feed has a value; the page is loaded again as soon as it has."""
+    if await feed.first(FIRST_SECONDS) is not None:
+        return True
+
+    def reload() -> None:
+        if feed.value is not None:
+            page.client.run_javascript("location.reload()")
+
+    page.draw(reload)
+    return False
+
+
+def _missing(page: Page, kind: str, key: str, environment: str) -> None:
+    own = page.environment
+    if own is None:
+        _say(page, f"There is no environment {environment!r}.")
+    elif own.flags.value is None or own.experiments.value is None:
+        _say(page, f"Nothing is known yet of {environment!r}: its server has not answered.")
+    else:
+        _say(page, f"There is no {kind} {key!r} in {environment!r}.")
+
+
+def _say(page: Page, why: str) -> None:
+    """Show why there is nothing at this address."""
     page.client.status_code = 404
     with page.main, section("Not found"):
         Text("p", why)

@@ -33,7 +33,7 @@ from tidegate.v1 import (
 from tidegate_server.wire.experiments import plan_to_message
 
 ROOT = Path(__file__).parents[3]
-QUICK = {"TIDEGATE_REPLICA_HEARTBEAT_SECONDS": "0.5", "TIDEGATE_REPLICA_DRAIN_SECONDS": "5"}
+QUICK = {"TIDEGATE_REPLICA_HEARTBEAT_SECONDS": "0.3", "TIDEGATE_REPLICA_DRAIN_SECONDS": "5"}
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
-from tests.e2e.experiments.rollouts import PERCENT, Rollout
+from tests.e2e.experiments.rollouts import PERCENT, PLAN, SECOND, Rollout
 from tests.e2e.replicas.scene import (
     application,
     begin,
@@ -15,33 +14,20 @@ from tests.e2e.replicas.scene import (
     stack_with_replicas,
     watch_serving,
 )
-from tidegate.model import FlagKey, VariantKey
-from tidegate_server.domain.experiments.plan import (
-    Ceiling,
-    ExperimentKey,
-    MetricName,
-    Plan,
-    QualityRules,
-    Stage,
-)
+from tidegate.model import VariantKey
+from tidegate_server.domain.experiments.plan import ExperimentKey, Stage
 from tidegate_server.domain.experiments.records import Action
 from tidegate_server.domain.experiments.state import Status
 
-SECOND = timedelta(seconds=1)
-BAD = Plan(
-    key=ExperimentKey("chat-v2"),
-    flag=FlagKey("chat-model"),
-    control=VariantKey("v1"),
-    treatment=VariantKey("v2"),
-    stages=(
-        Stage("canary", 30 * PERCENT, bake=SECOND, min_units=1, replicas=True),
-        Stage("most", 60 * PERCENT, bake=SECOND, min_units=1, replicas=True),
-    ),
-    guardrails=(Ceiling(MetricName("error"), 0.3, window=10 * SECOND, least_events=10),),
-    quality=QualityRules(silence=20 * SECOND),
-    interval=SECOND,
+CANARY = Stage("canary", 30 * PERCENT, bake=10 * SECOND, min_units=20, replicas=True)
+MOST = Stage("most", 60 * PERCENT, min_units=1, replicas=True)
+BAD = replace(PLAN, stages=(CANARY, MOST))
+GOOD = replace(
+    PLAN,
+    key=ExperimentKey("chat-v3"),
+    treatment=VariantKey("v3"),
+    stages=(replace(CANARY, bake=SECOND), MOST),
 )
-GOOD = replace(BAD, key=ExperimentKey("chat-v3"), treatment=VariantKey("v3"))
 
 
 def test_a_bad_version_goes_back_and_a_good_one_goes_through(tmp_path: Path) -> None:

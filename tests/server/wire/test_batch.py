@@ -52,6 +52,17 @@ def test_the_largest_batch() -> None:
     assert events.unit_hash.max() > 1 << 63
 
 
+@pytest.mark.parametrize("count", [1, 64, 65, 200])
+@pytest.mark.parametrize("length", [1, 70, 100])
+def test_any_number_of_series_of_any_length(count: int, length: int) -> None:
+    batch = message({"": [1]})
+    names = [f"{number:0{length}}" for number in range(count)]
+    batch.series.extend(series(name[-length:], arm()) for name in names)
+    found = decode(batch.SerializeToString()).sent.series
+    outcomes = [each.outcome for each in batch.series]
+    assert [each.series and each.series.outcome for each in found] == outcomes
+
+
 @pytest.mark.parametrize("time_ms", [0, END_MS - 1])
 def test_the_first_and_the_last_time(time_ms: int) -> None:
     batch = message({"": [1]})

@@ -51,7 +51,7 @@ def run_demo(*, keep: bool, port: int, speed: float, rate: float) -> None:
         with start_stack(folder, f"127.0.0.1:{port}", tied=not keep) as stack:
             address = stack.wait_ready()
             ended, ledger, report = _roll_out(console, stack, address, program, folder, speed, rate)
-            moves = dict.fromkeys(move for each in ended for move in each.moves())
+            moves = [move for each in ended for move in each.moves()]
             checks = (
                 *(each.check for each in ended),
                 check_units(ledger.units, moves),

@@ -34,14 +34,13 @@ class Dialog:
         self._page = page
         self._name = name
         box = f"dialog {'wide' if wide else ''}"
-        with page.main, ui.dialog() as self._dialog, node("div", box) as inner:
-            heading = Text("h2", title)
-            inner.props.update({"role": "dialog", "aria-labelledby": heading.html_id})
+        with page.main, ui.dialog() as self._dialog, node("div", box):
+            self._dialog.props["aria-labelledby"] = Text("h2", title).html_id
             self.body = node("div")
             self._problem = Text("p", "", "problem", role="alert")
             with node("div", "buttons"):
                 cancel = ui.button("Cancel", color=None, on_click=self._dialog.close)
-                cancel.props("no-caps unelevated").classes("plain")
+                cancel.props("no-caps unelevated data-autofocus").classes("plain")
                 self.confirm = ui.button(label, color=None, on_click=self._confirm)
                 self.confirm.props("no-caps unelevated").classes("danger" if danger else "primary")
         self._dialog.on("hide", self._dialog.delete)
@@ -82,7 +81,7 @@ class Asker:
 
     def __init__(self, page: Page) -> None:
         self._actor = ui.input("Your name (goes into the log)", value=page.actor)
-        self._actor.props(f"dense outlined maxlength={LONGEST_ACTOR}").classes("actor")
+        self._actor.props(f"dense outlined autofocus maxlength={LONGEST_ACTOR}")
         self._why = ui.input("Why (optional)").props(f"dense outlined maxlength={LONGEST_WHY}")
         self._page = page
 

@@ -68,8 +68,7 @@ class ExperimentPage:
     @property
     def _experiment(self) -> Experiment:
         """The experiment; after it was deleted, what was last known of it."""
-        known = self._environment.experiments.value or {}
-        self._last = known.get(self._last.plan.key, self._last)
+        self._last = self._environment.experiment(self._last.plan.key) or self._last
         return self._last
 
     @property

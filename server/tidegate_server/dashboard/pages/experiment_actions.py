@@ -79,7 +79,7 @@ class ExperimentActions:
         dialog.open()
 
     def _known(self) -> Experiment:
-        found = (self._environment.experiments.value or {}).get(self._key)
+        found = self._environment.experiment(self._key)
         if found is None:
             raise Refused(f"experiment {self._key!r} is gone")
         return found

@@ -55,6 +55,7 @@ class FlagActions:
                     ).props("dense outlined suffix=% inputmode=decimal")
                     for variant in flag.variants
                 }
+            next(iter(fields.values())).props("autofocus")
             effect = node("div", aria_live="polite")
 
         async def preview() -> None:
@@ -114,7 +115,7 @@ class FlagActions:
         with dialog.body:
             Text("p", "The flag as a file; docs/flags.md tells what each field means.", "quiet")
             area = ui.textarea("Flag file", value=self._texts.write(flag))
-            area.props("outlined rows=18 spellcheck=false")
+            area.props("outlined autofocus rows=18 spellcheck=false")
             effect = node("div", aria_live="polite")
 
         def check() -> None:

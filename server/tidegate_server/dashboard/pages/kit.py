@@ -45,8 +45,7 @@ def link(text: str, target: str, classes: str = "") -> Text:
 def section(title: str, classes: str = "", *, hint: str = "") -> Iterator[Element]:
     """Begin a section with a heading; what is made in the block is in it."""
     with node("section", f"section {classes}") as made:
-        head = Text("h2", title)
-        made.props["aria-labelledby"] = head.html_id
+        Text("h2", title)
         if hint:
             Text("p", hint, "hint")
         yield made

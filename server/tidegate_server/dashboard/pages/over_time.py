@@ -31,7 +31,7 @@ class OverTime:
         self._variants = variants
         self._marks = marks
         self._charts: dict[str, Chart] = {}
-        with node("section", "section", aria_label="Live and over time"):
+        with node("section", "section"):
             with node("div", "bar"):
                 Text("h2", "Live and over time")
                 targets = [

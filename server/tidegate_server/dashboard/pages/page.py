@@ -141,7 +141,9 @@ class Page:
         now_ms = int(datetime.now(UTC).timestamp() * 1_000)
         ui.add_head_html(f'<meta name="tidegate-now" content="{now_ms}">')
         ui.dark_mode({"dark": True, "light": False}.get(self._theme))
-        self.client.content.classes(remove="nicegui-content", add="page")
+        content = self.client.content.classes(remove="nicegui-content", add="page")
+        if content.parent_slot is not None:  # Quasar calls main what holds our header too
+            content.parent_slot.parent.props["role"] = "none"
         with node("header", "top"):
             link("Tidegate", "/", "brand")
             with node("nav", "where", aria_label="Environments"):

@@ -6,7 +6,7 @@ variant.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, reduce
 
 from tidegate.model import Direction, Flag, Phase, VariantKey
 from tidegate_server.analysis.aggregates import ArmAggregate
@@ -15,6 +15,7 @@ from tidegate_server.analysis.confidence_sequence import Tuning, effective_size,
 from tidegate_server.analysis.decision import Evidence, MetricEvidence
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Source, sequence_source
+from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.phases import Pair, combine_phases
 from tidegate_server.analysis.quality import Quality
 from tidegate_server.analysis.sample_ratio import SampleRatio
@@ -61,12 +62,18 @@ def findings(
     ratio = checked.sample_ratio
     return Findings(
         evidence=_evidence(plan, flag, control, treated, checked.quality),
-        ceilings=tuple(ceiling_readings(plan, state, windows, folded)),
+        ceilings=tuple(
+            ceiling_readings(plan, state, windows, folded, (_pooled(control), _pooled(treated)))
+        ),
         stage_units=_least_units(present),
         newest=_newest(present),
         absent=tuple(_absent(plan, data, exposed)),
         sample_ratio_p=ratio.p_value if isinstance(ratio, SampleRatio) else 1.0,
     )
+
+
+def _pooled(phases: Phases) -> ArmAggregate:
+    return reduce(merge_arms, phases.values(), ArmAggregate.empty())
 
 
 def _by_variant(

@@ -146,14 +146,17 @@ class Glance:
 
     def _exceeded(self) -> Iterator[Bools]:
         for window in self._data.windows:
-            ceiling, value = window.ceiling, window.total / np.maximum(window.units, 1.0)
-            beyond = value < ceiling.limit if ceiling.floor else value > ceiling.limit
+            ceiling, value, slack = window.ceiling, window.value, window.slack
+            if ceiling.floor:
+                beyond = value + slack < ceiling.limit
+            else:
+                beyond = value - slack > ceiling.limit
             yield beyond & (window.events >= ceiling.least_events)
 
     def _readings(self, run: int) -> Iterator[CeilingReading]:
         for window in self._data.windows:
-            value = window.total[run] / max(window.units[run], 1.0)
-            yield CeilingReading(float(value), int(window.events[run]))
+            value, slack = float(window.value[run]), float(window.slack[run])
+            yield CeilingReading(value, int(window.events[run]), slack)
 
     def _evidence(self, index: int, run: int) -> MetricEvidence:
         judged = self._judged[index]

@@ -35,16 +35,17 @@ PRODUCTION = replace(
 RUNS = [pytest.param(1_000, id="1000"), pytest.param(10_000, id="10000", marks=pytest.mark.slow)]
 
 
-def forecast(runs: int, **effects: float) -> Forecast:
+def forecast(runs: int, users: float = 1_000, **effects: float) -> Forecast:
     assert PRODUCTION.interval == timedelta(seconds=10)
-    stream = replace(SCENARIO, effects=effects).stream(PRODUCTION)
+    traffic = replace(SCENARIO, effects=effects, units_per_minute=users)
+    stream = traffic.stream(PRODUCTION)
     return simulate(PRODUCTION, stream, runs, np.random.default_rng(11), timedelta(hours=6))
 
 
 @pytest.mark.parametrize("runs", RUNS)
 def test_equal_versions_are_hardly_ever_rolled_back_and_never_promoted(runs: int) -> None:
     found = forecast(runs)
-    assert found.endings[Status.ROLLED_BACK] <= 0.05
+    assert found.endings.get(Status.ROLLED_BACK, 0.0) <= 0.05
     assert found.endings[Status.REJECTED] >= 0.95
     assert found.endings.get(Status.HELD, 0.0) <= 0.001  # level of the sample ratio's check
     assert found.shares.max() == 25 * PERCENT  # nothing got past the stage that decides
@@ -57,3 +58,18 @@ def test_a_version_that_is_30_percent_slower_stays_in_the_canary(runs: int) -> N
     assert past <= 0.01
     assert found.endings[Status.ROLLED_BACK] >= 0.99 - 3 * monte_carlo_error(0.99, runs)
     assert np.nanquantile(found.ends, 0.99) < 30
+
+
+@pytest.mark.parametrize(
+    "runs", [pytest.param(200, id="200"), pytest.param(2_000, id="2000", marks=pytest.mark.slow)]
+)
+def test_few_users_break_no_ceiling_by_chance(runs: int) -> None:
+    """A bare limit rolls back four in five: two broken clients among ten users are enough."""
+    found = forecast(runs, users=100)
+    assert found.endings.get(Status.ROLLED_BACK, 0.0) <= 0.05
+
+
+def test_few_users_are_enough_to_see_a_crash() -> None:
+    found = forecast(200, users=100, error=49.0)
+    assert found.endings == {Status.ROLLED_BACK: 1.0}
+    assert np.nanquantile(found.ends, 0.99) < 10
