@@ -108,12 +108,15 @@ def relative_metric(
     log x the deviation of x divided by the mean.
 
     Raises:
-        ValueError: the mean is 0, or a change is not above -1.
+        ValueError: the mean is 0, a change is not above -1, or the minimum is not between 0 and the
+            change.
     """
     if mean == 0 or not math.isfinite(mean):
         raise ValueError(f"{name}: the mean must be a number other than 0: effects are parts of it")
     if min(change, minimum) <= -1:
         raise ValueError(f"{name}: a change must be above -100 %")
+    if minimum and not (0 < minimum < change or change < minimum < 0):
+        raise ValueError(f"{name}: the minimum must lie between 0 and the change hoped for")
     distance = abs(math.log1p(change) - math.log1p(minimum))
     return PlannedMetric(name, distance, deviation / abs(mean))
 
@@ -166,9 +169,14 @@ def units_needed(metric: PlannedMetric, design: Design) -> int:
 
     n = (drift · deviation / distance)² / (s (1 - s)): for a fixed one-sided test the drift is
     z(1 - alpha) + z(power) (Lachin 1981, Controlled Clin. Trials 2, 93-113).
+
+    Raises:
+        ValueError: no number of units is enough.
     """
     ratio = design.drift * metric.deviation / metric.distance
     units = ratio * ratio / (design.share * (1 - design.share))
+    if not math.isfinite(units):
+        raise ValueError(f"{metric.name}: the effect or margin is too small to be shown")
     smaller = min(design.share, 1 - design.share)
     least = design.burn_in if design.analysis is Analysis.ALWAYS_VALID else 2
     return math.ceil(round(max(units, least / smaller), 6))

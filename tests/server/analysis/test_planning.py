@@ -237,3 +237,17 @@ def test_correlations_that_cannot_be_said(
 ) -> None:
     found = intraclass_correlation(Sample(np.array(unit), np.array(values), 3))
     assert found == NotEstimable(cause)
+
+
+@pytest.mark.parametrize(
+    ("change", "minimum"), [(0.05, 0.1), (0.05, 0.05), (0.05, -0.01), (0.0, 0.1)]
+)
+def test_a_minimum_beyond_the_change_hoped_for_is_refused(change: float, minimum: float) -> None:
+    """It could never be exceeded: no number of units would do."""
+    with pytest.raises(ValueError, match="rating: the minimum must lie between"):
+        relative_metric("rating", 4.0, 1.0, change, minimum)
+
+
+def test_an_effect_too_small_for_any_number_of_units_is_refused() -> None:
+    with pytest.raises(ValueError, match="m: the effect or margin is too small"):
+        units_needed(PlannedMetric("m", 1e-200, 1.0), Design())
