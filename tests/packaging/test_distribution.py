@@ -67,6 +67,9 @@ def test_wheel_carries_stubs_types_scripts_examples_and_licence(wheel: Path) -> 
         "tidegate/py.typed",
         "tidegate_server/py.typed",
         "tidegate_server/examples/model_rollout/flag.yaml",
+        "tidegate_server/dashboard/components/grid.js",
+        "tidegate_server/dashboard/static/dashboard.css",
+        "tidegate_server/dashboard/static/dashboard.js",
         "tidegate_pytest.py",
     ):
         assert name in names

@@ -14,6 +14,7 @@ from tidegate_server.settings import (
     Settings,
     child_environment,
     parse_address,
+    parse_servers,
     without_password,
 )
 
@@ -60,6 +61,15 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("FSYNC", "no", "is not valid", "always (before it answers) or everysec (default always)"),
         ("METRICS_LISTEN", "9464", "is not host:port", "take the ports that follow"),
         ("METRICS_FLAGS", "-1", "is not valid", "0 to 1,000 (default 50)"),
+        ("DASHBOARD_LISTEN", "7071", "is not host:port", "runs none (default 127.0.0.1:7071)"),
+        ("DASHBOARD_HOSTS", "a, b c", "has 'b c', which is no host name", "example.com,dash"),
+        ("DASHBOARD_SERVERS", "prod=7070", "is not host:port", "staging=tidegate-staging:7070"),
+        (
+            "DASHBOARD_SERVERS",
+            "a=h:1,a=h:2",
+            "names 'a' twice",
+            "prod=tidegate:7070,staging=tidegate-staging:7070",
+        ),
         ("LOG_FORMAT", "xml", "is not valid", "console or json (default console)"),
     ],
 )
@@ -251,3 +261,7 @@ def test_no_secret_is_logged_not_even_by_a_traceback(
     assert said.count("OSError: cannot connect to redis://***@host") == 2
     assert "at redis://***@host, with {'password': '***'}" in said
     assert "hunter2" not in said
+
+
+def test_servers_are_read_by_environment() -> None:
+    assert parse_servers("prod=h:1, staging=[::1]:2") == {"prod": "h:1", "staging": "[::1]:2"}

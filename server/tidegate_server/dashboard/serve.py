@@ -1,6 +1,7 @@
 """The role `dashboard`: a process that serves pages."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,41 +58,53 @@ async def run_dashboard(
     servers = _servers(settings, server)
     environments = {name: Environment(name, Api(address)) for name, address in servers.items()}
     add_pages(Site(access, environments), texts)
-    host, port = parse_address(settings.dashboard_listen)
-    names = {host, *(settings.dashboard_hosts or host).split(",")}
-    app = _app(access, names, cookie=f"tidegate_{port}")
-    web = _Web(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="websockets-sansio",
-            timeout_graceful_shutdown=1,
-        )
-    )
     metrics = registry_of("dashboard", settings.environment, OpenPages())
-    async with (
-        serving_metrics(settings.metrics_address, metrics),
-        asyncio.TaskGroup() as tasks,
-    ):
-        following = [tasks.create_task(each.run()) for each in environments.values()]
-        serving = tasks.create_task(web.serve())
-        stopping = tasks.create_task(stop.wait())
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-        web.should_exit = True
-        await serving
-        for task in (*following, stopping):
-            task.cancel()
-    if not stop.is_set():
-        raise ConfigurationError(
-            f"TIDEGATE_DASHBOARD_LISTEN: cannot listen on {settings.dashboard_listen}: the port "
-            "may be taken by another process; stop it or choose another"
-        )
+    with _bound(settings.dashboard_listen) as listening:
+        host, port = listening.getsockname()[:2]
+        names = {host, *(settings.dashboard_hosts or host).split(",")}
+        web = _Web(_config(_app(access, names, cookie=f"tidegate_{port}")))
+        log.info("dashboard_started", listen=settings.dashboard_listen, servers=dict(servers))
+        async with (
+            serving_metrics(settings.metrics_address, metrics),
+            asyncio.TaskGroup() as tasks,
+        ):
+            following = [tasks.create_task(each.run()) for each in environments.values()]
+            serving = tasks.create_task(web.serve(sockets=[listening]))
+            await stop.wait()
+            web.should_exit = True
+            await serving
+            for task in following:
+                task.cancel()
     log.info("dashboard_stopped")
+
+
+def _bound(listen: str) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigurationError: the address is taken, or is none of this machine.
+    """
+    host, port = parse_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"TIDEGATE_DASHBOARD_LISTEN: cannot listen on {listen} ({error.strerror or error}): "
+            "choose another HOST:PORT (port 0 takes any free one)"
+        ) from error
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
+    )
 
 
 def _servers(settings: Settings, server: str) -> Mapping[str, str]:
@@ -127,11 +140,11 @@ def _keep_sockets_apart() -> None:
 
 
 def _of_own_page(handle: Callable[[str, dict[str, Any]], None]) -> Callable[..., None]:
-    def checked(socket: str, message: dict[str, Any]) -> None:
-        if message.get("client_id") in core.sio.rooms(socket):
-            handle(socket, message)
+    def checked(sid: str, message: dict[str, Any]) -> None:
+        if message.get("client_id") in core.sio.rooms(sid):
+            handle(sid, message)
         else:
-            log.warning("event_refused", socket=socket)
+            log.warning("event_refused", socket=sid)
 
     return checked
 
