@@ -15,7 +15,7 @@ from tests.server.storage.samples import flag as flag_draft
 from tidegate.backoff import Backoff
 from tidegate.model import PPM, FlagKey, SplitShare, VariantKey
 from tidegate.v1 import event_service_pb2
-from tidegate_server.bootstrap import SystemClock
+from tidegate_server.bootstrap.adapters import SystemClock
 from tidegate_server.controller.controller import Controller
 from tidegate_server.controller.evidence import Evidence
 from tidegate_server.controller.gatekeeper import Gatekeeper

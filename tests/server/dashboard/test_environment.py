@@ -25,7 +25,7 @@ from tidegate.v1 import (
     report_service_pb2,
     report_service_pb2_grpc,
 )
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.dashboard.api import Api, CallFailed
 from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.feeds import Feed
