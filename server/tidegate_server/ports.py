@@ -14,7 +14,12 @@ from tidegate_server.analysis.aggregates import ArmAggregate
 from tidegate_server.analysis.windows import Resolution, Windows
 from tidegate_server.domain.events import Arm, BatchId, Offset, Reader, Shard, WorkerId
 from tidegate_server.domain.experiments.plan import ExperimentKey
-from tidegate_server.domain.experiments.records import Decision, Experiment, Seen
+from tidegate_server.domain.experiments.records import (
+    Decision,
+    Experiment,
+    NumberedDecision,
+    Seen,
+)
 from tidegate_server.domain.replicas.replica import Fleet, Replica, ReplicaId, Report
 
 
@@ -280,18 +285,6 @@ class Leadership(Protocol):
     async def release(self, controller: str) -> None:
         """Give the lease up, if it is this controller's."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedDecision:
-    """A decision in its experiment's log.
-
-    number: from 1 on, without gaps. revision: at which it changed the split; 0 if it did not.
-    """
-
-    number: int
-    decision: Decision
-    revision: int
 
 
 @dataclass(frozen=True, slots=True)

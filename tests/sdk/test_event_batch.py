@@ -58,13 +58,13 @@ def test_events_become_columns() -> None:
     batch = encode_batch(ID, events, {("chat-model", "v2", 3): 7}, send_unit_ids=True)
     assert batch == event_service_pb2.EventBatch(
         batch_id=ID,
-        series=[
-            series("chat-model", ""),
-            series("chat-model", "latency_ms"),
+        series=[  # in the order of their bytes: short keys first
             series("other", "latency_ms"),
+            series("chat-model", "latency_ms"),
+            series("chat-model", ""),
         ],
         base_time_ms=1_000_500,
-        series_indexes=[0, 1, 2, 1],
+        series_indexes=[2, 1, 0, 1],
         unit_hashes=[unit_hash(unit) for unit in ("user-1", "user-1", "Zoë", "user-1")],
         time_offsets_ms=[0, 250, -250, 500],
         values=[1.0, 12.5, 3.0, 4.0],
@@ -74,6 +74,18 @@ def test_events_become_columns() -> None:
         ],
         format=1,
     )
+
+
+def test_the_dictionary_is_the_same_whatever_comes_first() -> None:
+    events: list[Event] = [
+        (given(key), outcome, "user-1", 1.0, 1.0)
+        for key in ("chat-model", "other")
+        for outcome in ("", "rating", "latency_ms")
+    ]
+    first = encode_batch(ID, events, {}, send_unit_ids=False)
+    second = encode_batch(ID, events[::-1], {}, send_unit_ids=False)
+    assert first.series == second.series
+    assert first.series_indexes == second.series_indexes[::-1]
 
 
 def test_ids_of_units_can_stay_at_home() -> None:

@@ -123,6 +123,31 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(Settings.load())
 
 
+def test_the_webhook_secret_is_handed_on_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIDEGATE_WEBHOOK_SECRET", "too short")
+    with pytest.raises(ConfigurationError, match="at least 16 characters") as failure:
+        Settings.load()
+    assert "too short" not in str(failure.value)
+    monkeypatch.setenv("TIDEGATE_WEBHOOK_SECRET", "long enough a secret")
+    settings = Settings.load()
+    assert "long enough" not in repr(settings)
+    assert settings.to_environment()["TIDEGATE_WEBHOOK_SECRET"] == "long enough a secret"
+
+
+def test_programs_of_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().evaluation_programs == frozenset()
+    monkeypatch.setenv("TIDEGATE_EVALUATION_COMMANDS", "/usr/bin/eval, python")
+    settings = Settings.load()
+    assert settings.evaluation_programs == {"/usr/bin/eval", "python"}
+    handed = settings.to_environment()["TIDEGATE_EVALUATION_COMMANDS"]
+    assert handed == "/usr/bin/eval, python"
+    monkeypatch.setenv("TIDEGATE_EVALUATION_COMMANDS", "python,,eval")
+    with pytest.raises(ConfigurationError, match="names an empty program"):
+        Settings.load()
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

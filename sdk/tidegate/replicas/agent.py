@@ -4,9 +4,8 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from enum import StrEnum
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +17,7 @@ from tidegate.channel import SharedChannel
 from tidegate.errors import ConfigurationError
 from tidegate.options import checked_address
 from tidegate.replicas.balance import UnderWay
+from tidegate.replicas.served import AgentState, LoadModel, Said, Served
 from tidegate.structs import json_from_struct
 from tidegate.v1 import replica_service_pb2 as messages
 from tidegate.v1 import replica_service_pb2_grpc
@@ -26,17 +26,6 @@ log = logging.getLogger("tidegate")
 
 CALL_SECONDS = 5.0
 """How long one call may take."""
-
-LONGEST_PROBLEM = 1_000
-
-
-class AgentState(StrEnum):
-    """What a replica is doing."""
-
-    LOADING = "LOADING"  # loads a model; takes no traffic
-    READY = "READY"  # serves its variant
-    DRAINING = "DRAINING"  # is about to end; takes no new traffic
-    FAILED = "FAILED"  # has no model that works; takes no traffic
 
 
 class Agent:
@@ -55,7 +44,7 @@ class Agent:
         flag: str,
         address: str,
         variant: str = "",
-        load_model: Callable[[str, Mapping[str, Any]], object] | None = None,
+        load_model: LoadModel | None = None,
         unload: Callable[[str], object] | None = None,
         load: Callable[[], float] | None = None,
         capacity: int = 0,
@@ -99,19 +88,13 @@ class Agent:
             driver_url=driver_url,
             fixed=load_model is None and not driver_url,
         )
-        self._load_model = load_model
-        self._unload = unload
         self._load = load
-        self._lock = threading.Lock()
-        self._state = AgentState.READY
-        self._variant = variant
-        self._problem = ""
-        self._tried = ""
+        self._news = threading.Event()
+        self._served = Served(id, variant, load_model, unload, self._news)
         self._drained = False
         self._registered = threading.Event()
         self._interval = 1.0
         self._under_way = UnderWay()
-        self._news = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pid = 0
@@ -119,12 +102,12 @@ class Agent:
     @property
     def variant(self) -> str:
         """Key of the variant that is loaded; "": none."""
-        return self._variant
+        return self._served.said.variant
 
     @property
     def state(self) -> AgentState:
         """What the replica is doing."""
-        return self._state
+        return self._served.said.state
 
     @property
     def drained(self) -> bool:
@@ -137,10 +120,7 @@ class Agent:
 
     def become(self, state: AgentState, variant: str, problem: str = "") -> None:
         """Say what is served now, where a driver, and not this agent, loads the models."""
-        with self._lock:
-            self._state, self._variant = state, variant
-            self._problem = problem[:LONGEST_PROBLEM]
-        self._news.set()
+        self._served.become(Said(state, variant, problem))
 
     def start(self) -> None:
         """Begin, once; connect in the background."""
@@ -167,7 +147,7 @@ class Agent:
             return
         until = monotonic() + timeout
         if self._registered.is_set() and self._under_way:
-            self.become(AgentState.DRAINING, self._variant)
+            self.become(AgentState.DRAINING, self.variant)
             pause = threading.Event()
             while self._under_way and monotonic() < until:
                 pause.wait(0.02)
@@ -209,11 +189,9 @@ class Agent:
 
     def _say(self, stub: "replica_service_pb2_grpc.ReplicaServiceStub") -> None:
         """Register or heartbeat, and begin what the answer asks for."""
-        with self._lock:
-            state, variant, problem = self._state, self._variant, self._problem
-        number = messages.ReplicaState.Value(f"REPLICA_STATE_{state}")
+        state, variant, problem = self._served.said
         said: dict[str, Any] = {
-            "state": number,
+            "state": messages.ReplicaState.Value(f"REPLICA_STATE_{state}"),
             "variant": variant,
             "load": self._present_load(),
             "problem": problem,
@@ -230,7 +208,7 @@ class Agent:
         beat = messages.HeartbeatReplicaRequest(id=self._registration.id, **said)
         heard = stub.HeartbeatReplica(beat, timeout=CALL_SECONDS)
         self._drained = heard.replica.drained
-        self._obey(heard.replica.wanted_variant, heard.wanted_value)
+        self._served.obey(heard.replica.wanted_variant, json_from_struct(heard.wanted_value))
 
     def _note_failure(self, error: grpc.RpcError, failures: int, backoff: Backoff) -> float:
         """Log the first failure of several; return the seconds to wait."""
@@ -259,42 +237,6 @@ class Agent:
             except Exception:
                 log.exception("replica %s: `load` failed", self._registration.id)
         return len(self._under_way) / (self._registration.capacity or 1)
-
-    def _obey(self, wanted: str, value: Any) -> None:
-        """Begin to load the wanted variant, unless that goes on, is done, or was just tried."""
-        if wanted != self._tried:
-            self._tried = ""
-        if self._load_model is None or not wanted or wanted in (self._variant, self._tried):
-            return
-        with self._lock:
-            if self._state not in (AgentState.READY, AgentState.FAILED):
-                return
-            self._state, self._tried = AgentState.LOADING, wanted
-        threading.Thread(
-            target=self._change,
-            args=(self._load_model, wanted, json_from_struct(value)),
-            name="tidegate-load",
-            daemon=True,
-        ).start()
-        self._news.set()
-
-    def _change(
-        self, load_model: Callable[[str, Mapping[str, Any]], object], wanted: str, value: Any
-    ) -> None:
-        before, self._variant = self._variant, ""
-        try:
-            if before and self._unload is not None:
-                self._unload(before)
-            load_model(wanted, value)
-        except Exception as error:
-            log.exception("replica %s could not load %s", self._registration.id, wanted)
-            problem = f"{type(error).__name__}: {error}"
-            state, variant = AgentState.FAILED, ""
-        else:
-            state, variant, problem = AgentState.READY, wanted, ""
-        with self._lock:
-            leaving = self._state is AgentState.DRAINING
-        self.become(AgentState.DRAINING if leaving else state, variant, problem)
 
     def _deregister(self, timeout: float) -> None:
         stub = replica_service_pb2_grpc.ReplicaServiceStub(self._channel.get())

@@ -28,6 +28,7 @@ from tidegate_server.analysis.confidence_sequence import (
     Tuning,
     always_valid,
     effective_size,
+    for_harm,
 )
 from tidegate_server.analysis.covariates import (
     Adjusted,
@@ -157,6 +158,7 @@ from tidegate_server.analysis.samples import (
     sample_of_ids,
     unit_totals,
 )
+from tidegate_server.analysis.sequence_margins import Horizon
 from tidegate_server.analysis.spending import (
     obrien_fleming,
     pocock,
@@ -199,6 +201,7 @@ __all__ = [
     "Goal",
     "Guardrail",
     "Heterogeneity",
+    "Horizon",
     "Interval",
     "Judgement",
     "LiveOutcome",
@@ -254,6 +257,7 @@ __all__ = [
     "find_outliers",
     "fixed_source",
     "fold_units",
+    "for_harm",
     "heterogeneity",
     "intraclass_correlation",
     "judge",

@@ -2,34 +2,29 @@
 
 An asymptotic confidence sequence covers the true effect at all looks at once with chance 1 - alpha,
 whenever and however often one looks, and whatever makes one stop. It runs on information, not on
-looks: with a part f of the planned size there, the interval is the estimate ± `margin(f, alpha)`
-standard errors.
-
-Equation numbers are those of Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2021, "Time-uniform
-central limit theory and asymptotic confidence sequences" (arXiv:2103.06476). In their notation
-f times `_information(alpha)` is t · rho².
+looks: with a part of the planned size there, the interval is the estimate ± as many standard errors
+as `sequence_margins` says.
 """
 
 import math
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from tidegate_server.analysis.effects import Effect, Interval, difference, log_ratio
 from tidegate_server.analysis.estimable import Cause, NotEstimable
+from tidegate_server.analysis.looks import BURN_IN
 from tidegate_server.analysis.phases import Pair, combine_phases
+from tidegate_server.analysis.sequence_margins import (
+    EARLY,
+    Horizon,
+    margin,
+    one_sided_margin,
+    sequence_p_value,
+)
 from tidegate_server.analysis.spread import PhaseFigures, steadied
-
-Floats: TypeAlias = np.float64 | NDArray[np.float64]
-
-BURN_IN = 300
-"""Units in the smaller arm below which nothing is said: the asymptotics need them (design §6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,7 @@ class Tuning:
     alpha: chance that the two-sided intervals ever exclude the truth, in (0, 0.5); a one-sided
         bound has this chance by itself.
     burn_in: units in the smaller arm, >= 0, below which nothing is said.
+    horizon: whether it is decided by the planned size.
 
     Raises:
         ValueError: a number is out of range.
@@ -48,6 +44,7 @@ class Tuning:
     planned: float
     alpha: float = 0.05
     burn_in: float = BURN_IN
+    horizon: Horizon = Horizon.PLANNED
 
     def __post_init__(self) -> None:
         if not 0.0 < self.planned < math.inf:
@@ -97,44 +94,12 @@ def effective_size(control_units: float, treatment_units: float) -> float:
     return 4 * control_units * (treatment_units / total) if total else 0.0
 
 
-def margin(fraction: float, alpha: float) -> float:
-    """Return the two-sided interval's half width in standard errors (eq. 9).
+def for_harm(tuning: Tuning) -> Tuning:
+    """Return the tuning of bounds on harm: it is to be seen long before the planned size.
 
-    fraction: the part of the planned size, > 0; the interval is tightest near 1. alpha: in (0, 1).
+    All of alpha goes into a sequence with an open end that is tightest at a fifth of that size.
     """
-    x = fraction * _information(alpha)
-    return math.sqrt((1 + 1 / x) * (math.log1p(x) - 2 * math.log(alpha)))
-
-
-def one_sided_margin(fraction: float, alpha: float) -> float:
-    """Return how many standard errors away a one-sided bound lies.
-
-    fraction: the part of the planned size, > 0. alpha: in (0, 0.5).
-    """
-    return float(one_sided_margins(np.float64(fraction), alpha))
-
-
-def one_sided_margins(fraction: Floats, alpha: float) -> Floats:
-    """Return the same for any number of fractions (eq. 134)."""
-    x = fraction * _information(2 * alpha)
-    return np.sqrt(2 * (1 + 1 / x) * np.log1p(np.sqrt(1 + x) / (2 * alpha)))
-
-
-def sequence_p_value(statistic: float, fraction: float, alpha: float) -> float:
-    """Return the always-valid two-sided p-value, in (0, 1] (eq. 155).
-
-    statistic: the estimate in standard errors. fraction: the part of the planned size, > 0.
-    alpha: the level that the sequence is tuned for; p <= alpha where |statistic| >= `margin`.
-    """
-    x = fraction * _information(alpha)
-    logarithm = (math.log1p(x) - statistic * (statistic * (x / (1 + x)))) / 2
-    return max(math.exp(min(logarithm, 0.0)), sys.float_info.min)
-
-
-@lru_cache(maxsize=64)
-def _information(alpha: float) -> float:
-    """Return t · rho² at the planned size, which makes the margin there the least (eq. 161)."""
-    return -2 * math.log(alpha) + math.log1p(-2 * math.log(alpha))
+    return replace(tuning, planned=EARLY * tuning.planned, horizon=Horizon.OPEN)
 
 
 def always_valid(phases: Sequence[PhaseFigures], tuning: Tuning) -> AlwaysValid | NotEstimable:
@@ -159,11 +124,11 @@ def always_valid(phases: Sequence[PhaseFigures], tuning: Tuning) -> AlwaysValid 
         smaller = "control" if control_units <= treatment_units else "treatment"
         return NotEstimable(Cause.BURN_IN, smaller)
     information = size / tuning.planned
-    absolute = _read(difference(*combined(phases, 0.0)), information, tuning.alpha)
+    absolute = _read(difference(*combined(phases, 0.0)), information, tuning)
     if isinstance(absolute, NotEstimable):
         return absolute
     control, treatment = combined(phases, 0.5)
-    logarithm = _read(log_ratio(control, treatment), information, tuning.alpha)
+    logarithm = _read(log_ratio(control, treatment), information, tuning)
     return AlwaysValid(absolute, _relative(logarithm, control.value), information)
 
 
@@ -176,37 +141,40 @@ def intersect(previous: Interval, current: Interval) -> Interval | NotEstimable:
     return Interval(lower, upper) if lower <= upper else NotEstimable(Cause.DISJOINT)
 
 
-def read(effect: Effect, fraction: float, alpha: float) -> Reading | NotEstimable:
+def read(
+    effect: Effect, fraction: float, alpha: float, horizon: Horizon = Horizon.PLANNED
+) -> Reading | NotEstimable:
     """Return what an effect says with a part `fraction` > 0 of the planned size there.
 
     alpha: in (0, 0.5). Degrees of freedom enlarge the errors by what Student's t exceeds the normal
-    distribution by at the tightest margin. Not estimable without variation or beyond floating
-    point.
+    distribution by at the tightest margin of an open end. Not estimable without variation or beyond
+    floating point.
     """
     factor = _student_factor(effect.degrees, alpha)
     value, below, above = effect.value, factor * effect.below, factor * effect.above
     towards_zero = below if value > 0 else above
     if towards_zero == 0.0:
         return NotEstimable(Cause.ZERO_VARIANCE)
-    two_sided, one_sided = _margins(fraction, alpha)
+    two_sided, one_sided = _margins(fraction, alpha, horizon)
     interval = Interval(value - two_sided * below, value + two_sided * above)
     lower, upper = value - one_sided * below, value + one_sided * above
     if not all(map(math.isfinite, (interval.lower, interval.upper, lower, upper))):
         return NotEstimable(Cause.OVERFLOW)
     statistic = min(abs(value) / towards_zero, 1e100)
-    return Reading(interval, lower, upper, sequence_p_value(statistic, fraction, alpha))
+    p_value = sequence_p_value(statistic, fraction, alpha, horizon)
+    return Reading(interval, lower, upper, p_value)
 
 
 @lru_cache(maxsize=64)
-def _margins(fraction: float, alpha: float) -> tuple[float, float]:
+def _margins(fraction: float, alpha: float, horizon: Horizon) -> tuple[float, float]:
     """Return the margins, two-sided and one-sided: the same for all metrics of a look."""
-    return margin(fraction, alpha), one_sided_margin(fraction, alpha)
+    return margin(fraction, alpha, horizon), one_sided_margin(fraction, alpha, horizon)
 
 
 @lru_cache(maxsize=64)
 def _tightest(alpha: float) -> tuple[float, float]:
     """Return the margin at the planned size, and the chance that a normal value lies above it."""
-    tightest = margin(1.0, alpha)
+    tightest = margin(1.0, alpha, Horizon.OPEN)
     return tightest, float(ndtr(-tightest))
 
 
@@ -215,8 +183,10 @@ def _student_factor(degrees: float, alpha: float) -> float:
     return -float(stdtrit(degrees, chance)) / tightest
 
 
-def _read(effect: Effect | NotEstimable, fraction: float, alpha: float) -> Reading | NotEstimable:
-    return effect if isinstance(effect, NotEstimable) else read(effect, fraction, alpha)
+def _read(effect: Effect | NotEstimable, fraction: float, tuning: Tuning) -> Reading | NotEstimable:
+    if isinstance(effect, NotEstimable):
+        return effect
+    return read(effect, fraction, tuning.alpha, tuning.horizon)
 
 
 def _relative(logarithm: Reading | NotEstimable, control: float) -> Reading | NotEstimable:

@@ -92,13 +92,13 @@ def _taken_out(
     occupied = figure.occupied | (influence != 0.0)
     raw = cluster_error(figure.influence, figure.occupied)
     degrees = figure.degrees - theta.size
-    lost = np.sqrt(figure.degrees / degrees)
-    factor = float(lost) * cluster_error(influence, occupied) / raw if raw else 1.0
+    error = float(np.sqrt(figure.degrees / degrees)) * cluster_error(influence, occupied)
+    sides = (figure.below / raw, figure.above / raw) if raw else (1.0, 1.0)
     return replace(
         figure,
         value=figure.value - float(theta @ (own - pooled)),
-        below=factor * figure.below,
-        above=factor * figure.above,
+        below=error * sides[0],
+        above=error * sides[1],
         influence=influence,
         occupied=occupied,
         known_degrees=degrees,

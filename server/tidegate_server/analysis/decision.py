@@ -3,41 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from tidegate_server.analysis.estimable import NotEstimable
 from tidegate_server.analysis.evidence import Bounds, Scale, Source
+from tidegate_server.analysis.looks import EffectRule as EffectRule
+from tidegate_server.analysis.looks import Verdict as Verdict
 from tidegate_server.analysis.quality import Quality
-
-
-class Verdict(StrEnum):
-    """What one look says (design §1).
-
-    BREACH: roll back. SAMPLE_RATIO_MISMATCH, OUTAGE: hold; the evidence can't be trusted, or is
-    missing. NO_DATA, INSUFFICIENT: go on waiting. PASS: nothing against it, nothing decided. WIN:
-    promote. LOSE: the goal can't be reached, keep the control. FLAT: the planned size is there and
-    nothing was shown.
-    """
-
-    BREACH = "breach"
-    SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
-    OUTAGE = "outage"
-    NO_DATA = "no_data"
-    INSUFFICIENT = "insufficient"
-    PASS = "pass"  # noqa: S105 - a verdict
-    WIN = "win"
-    LOSE = "lose"
-    FLAT = "flat"
-
-
-class EffectRule(StrEnum):
-    """How the minimum effect is read.
-
-    BOUND: the goal's lower bound exceeds it. POINT: the estimate does, and the bound exceeds 0.
-    """
-
-    BOUND = "bound"
-    POINT = "point"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +34,7 @@ class MetricEvidence:
     tolerance: >= 0, how much worse is no cause to roll back; it is not the guardrail's margin: a
         harm that is tolerable must not roll back, though it may not be promoted. None: never.
     detectable: the true effect that this evidence would have found, as the report shows it.
+    harm: the bounds that tell whether to roll back, if they are others (`for_harm`).
     """
 
     name: str
@@ -73,10 +45,17 @@ class MetricEvidence:
     tolerance: float | None
     scale: Scale = Scale.RELATIVE
     detectable: float | NotEstimable | None = None
+    harm: Source | None = None
 
     def gain(self, alpha: float) -> Bounds | NotEstimable:
         """Return the bounds of the improvement: positive is better."""
-        found = self.bounds(alpha)
+        return self._gain(self.bounds(alpha))
+
+    def least_harmed(self, alpha: float) -> Bounds | NotEstimable:
+        """Return the same, of the bounds that tell whether to roll back."""
+        return self._gain((self.harm or self.bounds)(alpha))
+
+    def _gain(self, found: Bounds | NotEstimable) -> Bounds | NotEstimable:
         if isinstance(found, NotEstimable) or self.higher_is_better:
             return found
         return Bounds(-found.upper, -found.lower)
@@ -188,7 +167,7 @@ def _harms(metrics: Sequence[MetricEvidence], alpha: float) -> Iterator[str]:
     for each in metrics:
         if each.tolerance is None:
             continue
-        gain = each.gain(alpha / len(metrics))
+        gain = each.least_harmed(alpha / len(metrics))
         if isinstance(gain, Bounds) and -gain.upper > each.tolerance:
             worse, tolerated = each.amount(-gain.upper), each.amount(each.tolerance)
             yield f"{each.name} is worse by at least {worse}; {tolerated} is tolerated"

@@ -40,6 +40,21 @@ def mean_figure(cells: Cells) -> Figure | NotEstimable:
     return _settled(ratio_figure(cells.total, cells.count), deviation)
 
 
+def design_effect_of(cells: Cells) -> float | NotEstimable:
+    """Return by what factor clusters enlarge the variance of the mean per event, > 0, from data.
+
+    The variance by cells over that of independent events, s²/n (Kish 1965, Survey Sampling, §8.2).
+    """
+    figure, deviation = mean_figure(cells), sample_deviation(cells)
+    if isinstance(figure, NotEstimable):
+        return figure
+    if isinstance(deviation, NotEstimable):
+        return deviation
+    if deviation == 0.0 or figure.standard_error == 0.0:
+        return NotEstimable(Cause.ZERO_VARIANCE)
+    return (figure.standard_error / deviation) ** 2 * int(cells.count.sum())
+
+
 def unit_mean_figure(totals: UnitTotals) -> Figure | NotEstimable:
     """Return the mean per event with its delta-method error from the units themselves."""
     if not totals.count.any():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,14 @@ def effect_by_day(
     days: rising, each >= 0. Only units exposed early enough can reach the later days: give days
     that all units could reach, or the trend mixes time with who came when. The trend is the least
     squares slope over the days; a unit's days are added within the unit before they are squared
-    (`combine`), so its own ups and downs are not taken for independent.
+    (`combine`), so its own ups and downs are not taken for independent (but for COUNT, where the
+    interval errs on the wide side).
+
+    Raises:
+        ValueError: the days do not rise, or begin before 0.
     """
+    if any(before >= after for before, after in pairwise((-1, *days))):
+        raise ValueError(f"days: must be whole numbers >= 0 that rise, not {list(days)}")
     pairs = [
         estimable_pair(_on(control, day, statistic), _on(treatment, day, statistic)) for day in days
     ]

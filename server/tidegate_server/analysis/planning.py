@@ -13,7 +13,6 @@ from functools import lru_cache
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from tidegate_server.analysis.confidence_sequence import BURN_IN, margin, one_sided_margin
 from tidegate_server.analysis.estimable import NotEstimable
 from tidegate_server.analysis.group_sequential import (
     LIMIT,
@@ -22,10 +21,11 @@ from tidegate_server.analysis.group_sequential import (
     crossing,
     drift_for,
 )
-from tidegate_server.analysis.looks import Analysis
+from tidegate_server.analysis.looks import BURN_IN, Analysis
+from tidegate_server.analysis.sequence_margins import Horizon, margin, one_sided_margin
 
 _ALWAYS_LOOKS = 40
-"""Looks by which an always-valid analysis is approximated: with more, power rises by < 0.5 %."""
+"""Looks by which an always-valid analysis is approximated: with 100, power is 1 % higher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,15 @@ def relative_metric(
     log x the deviation of x divided by the mean.
 
     Raises:
-        ValueError: the mean is 0, or a change is not above -1.
+        ValueError: the mean is 0, a change is not above -1, or the minimum is not between 0 and the
+            change.
     """
     if mean == 0 or not math.isfinite(mean):
         raise ValueError(f"{name}: the mean must be a number other than 0: effects are parts of it")
     if min(change, minimum) <= -1:
         raise ValueError(f"{name}: a change must be above -100 %")
+    if minimum and not (0 < minimum < change or change < minimum < 0):
+        raise ValueError(f"{name}: the minimum must lie between 0 and the change hoped for")
     distance = abs(math.log1p(change) - math.log1p(minimum))
     return PlannedMetric(name, distance, deviation / abs(mean))
 
@@ -166,9 +169,14 @@ def units_needed(metric: PlannedMetric, design: Design) -> int:
 
     n = (drift · deviation / distance)² / (s (1 - s)): for a fixed one-sided test the drift is
     z(1 - alpha) + z(power) (Lachin 1981, Controlled Clin. Trials 2, 93-113).
+
+    Raises:
+        ValueError: no number of units is enough.
     """
     ratio = design.drift * metric.deviation / metric.distance
     units = ratio * ratio / (design.share * (1 - design.share))
+    if not math.isfinite(units):
+        raise ValueError(f"{metric.name}: the effect or margin is too small to be shown")
     smaller = min(design.share, 1 - design.share)
     least = design.burn_in if design.analysis is Analysis.ALWAYS_VALID else 2
     return math.ceil(round(max(units, least / smaller), 6))
@@ -202,7 +210,9 @@ def _boundaries(design: Design) -> Boundaries | None:
     if design.analysis is Analysis.ALWAYS_VALID:
         fractions = tuple((i + 1) / _ALWAYS_LOOKS for i in range(_ALWAYS_LOOKS))
         reach = margin if design.two_sided else one_sided_margin
-        critical = tuple(min(reach(each, design.alpha), LIMIT) for each in fractions)
+        critical = tuple(
+            min(reach(each, design.alpha, Horizon.PLANNED), LIMIT) for each in fractions
+        )
         bare = Boundaries(fractions, critical, (0.0,) * len(fractions), design.two_sided)
         return Boundaries(fractions, critical, crossing(bare, 0.0), design.two_sided)
     looks = tuple((i + 1) / design.looks for i in range(design.looks))

@@ -42,17 +42,22 @@ def mann_whitney(
     one distribution. The interval does without that: its variance is that of the placements
     (DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44, 837-845). Means of clustered requests must
     be taken per unit first.
+
+    Raises:
+        ValueError: a value is not a number.
     """
+    if np.isnan(control).any() or np.isnan(treatment).any():
+        raise ValueError("control, treatment: must be numbers; leave out what was not measured")
     if min(control.size, treatment.size) < 2:
         return NotEstimable(Cause.TOO_FEW_UNITS)
+    if min(control.min(), treatment.min()) == max(control.max(), treatment.max()):
+        return NotEstimable(Cause.ZERO_VARIANCE)
     pairs = float(control.size) * float(treatment.size)
     in_control = _placements(treatment, np.sort(control))
     in_treatment = _placements(control, np.sort(treatment))
     probability = float(in_control.mean())
     tied = _tie_correction(np.concatenate([control, treatment]))
     deviation = math.sqrt(pairs * (control.size + treatment.size + 1 - tied) / 12)
-    if deviation == 0.0:
-        return NotEstimable(Cause.ZERO_VARIANCE)
     excess = pairs * (probability - 0.5)
     error = math.sqrt(
         float(in_control.var(ddof=1)) / treatment.size

@@ -24,7 +24,7 @@ def doctor(
 
     It looks at TIDEGATE_REDIS_URL, or at the embedded Valkey of a running `tidegate up`.
     """
-    from tidegate_server.bootstrap import examine  # loads what other commands do without
+    from tidegate_server.bootstrap.checks import examine  # loads what other commands do without
     from tidegate_server.domain.diagnosis import Level
 
     findings = asyncio.run(examine(store_settings(data_dir, environment)))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tidegate.model import FlagKey, VariantKey
-from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.analysis.looks import EffectRule
 from tidegate_server.cli.clause_document import Document
 from tidegate_server.cli.experiment_document import (
     ChangeWindowDocument,

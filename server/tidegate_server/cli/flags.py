@@ -1,6 +1,5 @@
 """`tidegate flag …`: administration of flags."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from tidegate_server.cli.flag_apply import apply
 from tidegate_server.cli.flag_calls import get_flag
 from tidegate_server.cli.flag_file import format_flag_file
 from tidegate_server.cli.kill_switch import kill, revive
-from tidegate_server.cli.options import FlagKeyArgument, Output, YesOption, common
+from tidegate_server.cli.options import FlagKeyArgument, Output, YesOption, common, confirm
 from tidegate_server.cli.render import (
     new_console,
     print_text,
@@ -24,7 +23,7 @@ from tidegate_server.cli.render import (
 )
 from tidegate_server.cli.shares import parse_share, sum_problem
 from tidegate_server.domain.checks import unknown
-from tidegate_server.errors import ConfigurationError, InvalidField
+from tidegate_server.errors import InvalidField
 
 flag_app = typer.Typer(help="Create, read and change flags.", no_args_is_help=True)
 flag_app.command()(apply)
@@ -115,20 +114,10 @@ def delete(
     with connect(common(context).server) as stubs:
         flag = get_flag(stubs, key)
         if not yes:
-            _confirm(flag)
+            confirm(f"flag delete {key}", f"Delete flag {key} ({show_split(flag.split)})?")
         request = flag_service_pb2.DeleteFlagRequest(key=key, revision=flag.revision)
         answer = stubs.flags.DeleteFlag(request, timeout=CALL_SECONDS)
     print_text(f"deleted flag {key} at revision {answer.revision}")
-
-
-def _confirm(flag: flag_pb2.Flag) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"flag delete {flag.key}: there is no terminal to ask at; add --yes"
-        )
-    question = f"Delete flag {flag.key} ({show_split(flag.split)})?"
-    if not typer.confirm(question):
-        raise typer.Exit(1)
 
 
 def _parse_shares(arguments: Sequence[str]) -> dict[str, int]:

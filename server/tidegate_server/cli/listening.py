@@ -122,7 +122,8 @@ def metrics_address(role: str, listen: str | None) -> str:
     """
     if listen == OFF:
         return OFF
-    host, _, port = (listen or METRICS).rpartition(":")
+    listen = listen or METRICS
+    host, _, port = listen.rpartition(":")
     wanted = int(port) + _ORDER[role] if int(port) and role in _ORDER else 0
     try:
         if 0 < wanted <= _LAST_PORT and (free := _if_free(f"{host}:{wanted}")):

@@ -1,11 +1,14 @@
 """What the options before the command say, and options that several commands share."""
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tidegate_server.errors import ConfigurationError
 
 DEFAULT_SERVER = "localhost:7070"
 
@@ -23,6 +26,18 @@ def common(context: typer.Context) -> Common:
     if found is None:
         raise AssertionError("the command line's callback did not run")
     return found
+
+
+def confirm(command: str, question: str) -> None:
+    """Ask before something is deleted; end the command if it shall not be.
+
+    Raises:
+        ConfigurationError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{command}: there is no terminal to ask at; add --yes")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
 
 
 class Output(StrEnum):

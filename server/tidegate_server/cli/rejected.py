@@ -64,6 +64,8 @@ def _run(
     data_dir: DataDirOption,
     environment: EnvironmentOption,
 ) -> T:
-    from tidegate_server.bootstrap import with_rejected  # loads what other commands do without
+    from tidegate_server.bootstrap.checks import (
+        with_rejected,  # loads what other commands do without
+    )
 
     return asyncio.run(with_rejected(store_settings(data_dir, environment), work))

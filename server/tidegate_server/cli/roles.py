@@ -38,7 +38,7 @@ def server(
     environment: EnvironmentOption = None,
 ) -> None:
     """Run one gRPC server until SIGTERM."""
-    from tidegate_server.bootstrap import run_server  # loads what only a server needs
+    from tidegate_server.bootstrap.server import run_server  # loads what only a server needs
 
     gc.set_threshold(*GC_THRESHOLDS)
     _run(run_server, Settings.load(listen=listen, data_dir=data_dir, environment=environment))
@@ -46,14 +46,14 @@ def server(
 
 def worker(data_dir: DataDirOption = None, environment: EnvironmentOption = None) -> None:
     """Run one worker, which folds events into the live aggregates, until SIGTERM."""
-    from tidegate_server.bootstrap import run_worker
+    from tidegate_server.bootstrap.worker import run_worker
 
     _run(run_worker, Settings.load(data_dir=data_dir, environment=environment))
 
 
 def controller(data_dir: DataDirOption = None, environment: EnvironmentOption = None) -> None:
     """Run one controller, which runs experiments while it leads, until SIGTERM."""
-    from tidegate_server.bootstrap import run_controller
+    from tidegate_server.bootstrap.controller import run_controller
 
     _run(run_controller, Settings.load(data_dir=data_dir, environment=environment))
 

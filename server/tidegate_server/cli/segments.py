@@ -1,6 +1,5 @@
 """`tidegate segment …`: administration of segments."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from tidegate_server.cli.connection import (
     connect,
     status_of,
 )
-from tidegate_server.cli.options import Output, YesOption, common
+from tidegate_server.cli.options import Output, YesOption, common, confirm
 from tidegate_server.cli.render import new_console, print_text
 from tidegate_server.cli.segment_file import format_segment_file, read_segment_file, to_plain
 from tidegate_server.cli.segment_tables import show_segment, show_segments
@@ -93,17 +92,10 @@ def delete(context: typer.Context, key: SegmentKeyArgument, yes: YesOption = Fal
     with connect(common(context).server) as stubs:
         segment = _get(stubs, key)
         if not yes:
-            _confirm(key)
+            confirm(f"segment delete {key}", f"Delete segment {key}?")
         request = segment_service_pb2.DeleteSegmentRequest(key=key, revision=segment.revision)
         answer = stubs.segments.DeleteSegment(request, timeout=CALL_SECONDS)
     print_text(f"deleted segment {key} at revision {answer.revision}")
-
-
-def _confirm(key: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(f"segment delete {key}: there is no terminal to ask at; add --yes")
-    if not typer.confirm(f"Delete segment {key}?"):
-        raise typer.Exit(1)
 
 
 def _get(stubs: Stubs, key: str) -> segment_pb2.Segment:

@@ -7,9 +7,9 @@ from datetime import timedelta
 import structlog
 
 from tidegate.model import Flag
-from tidegate_server.analysis.windows import Resolution
 from tidegate_server.domain.durations import format_duration
-from tidegate_server.domain.experiments.findings import findings, windows_start
+from tidegate_server.domain.experiments.ceilings import windows_wanted
+from tidegate_server.domain.experiments.findings import findings
 from tidegate_server.domain.experiments.look import Findings
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.state import State
@@ -63,14 +63,12 @@ class Evidence:
             return f"the worker is {format_duration(lag)} behind: start more workers"
         folded = self._clock.now() - lag
         first = state.first_phase
-        start_ms = windows_start(plan, folded)
-        windows = (
-            {}
-            if start_ms is None
-            else await self._aggregates.read_windows(
-                flag.key, Resolution.TEN_SECONDS, start_ms, _FUTURE_MS, first_phase=first
+        windows = {
+            resolution: await self._aggregates.read_windows(
+                flag.key, resolution, start_ms, _FUTURE_MS, first_phase=first
             )
-        )
+            for resolution, start_ms in windows_wanted(plan, folded).items()
+        }
         arms = await self._aggregates.read(flag.key, first_phase=first)
         return findings(plan, state, flag, arms, windows, folded)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.experiments.look import OPEN, Gate, GateState
@@ -52,7 +53,10 @@ class HookCall:
     moment: Moment
 
     def __str__(self) -> str:
-        return f"hook {self.hook.url}"
+        """Name it without what may be secret: user, password and query."""
+        url = urlsplit(self.hook.url)
+        host = url.netloc.rpartition("@")[2]
+        return f"hook {url.scheme}://{host}{url.path}"
 
 
 Check: TypeAlias = HealthCheck | EvaluationCheck | HookCall

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.25
 """How soon a look is taken after an experiment was started or changed."""
 
-MOST_LOOKS = 8
+MOST_LOOKS = 16
 """Looks at one moment."""
 
 LOOK_SECONDS = 30.0

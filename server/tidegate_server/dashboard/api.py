@@ -18,7 +18,7 @@ from tidegate.v1 import (
     report_service_pb2,
     report_service_pb2_grpc,
 )
-from tidegate_server.domain.experiments.commands import Command
+from tidegate_server.domain.experiments.requests import Command
 from tidegate_server.errors import TidegateServerError
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from tidegate.v1 import (
 from tidegate_server.dashboard.api import Api, CallFailed
 from tidegate_server.dashboard.feeds import Feed, Followed, Polled
 from tidegate_server.dashboard.points import SeriesTable, Span, merged, since
-from tidegate_server.domain.experiments.records import Experiment, Seen
-from tidegate_server.ports import NumberedDecision
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision, Seen
 from tidegate_server.wire.experiments import (
     decision_from_message,
     experiment_from_message,

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from tidegate.v1 import flag_pb2
@@ -14,65 +13,11 @@ from tidegate_server.domain.experiments.assessment import HEALTHY
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import ENDED, State, Status, stage_of
+from tidegate_server.experiment_text import Said as Said
+from tidegate_server.experiment_text import Tone as Tone
+from tidegate_server.experiment_text import status_words as status_words
+from tidegate_server.experiment_text import verdict_words as verdict_words
 from tidegate_server.report_text import NOTHING, p_value
-
-
-class Tone(StrEnum):
-    """How something is meant; it is always said in words too."""
-
-    PLAIN = ""
-    GOOD = "good"
-    WARN = "warn"
-    BAD = "bad"
-    INFO = "info"
-    MUTED = "muted"
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Words and their tone."""
-
-    text: str
-    tone: Tone = Tone.PLAIN
-
-
-_STATUSES = {
-    Status.DRAFT: Said("draft", Tone.MUTED),
-    Status.PREFLIGHT: Said("in preflight", Tone.INFO),
-    Status.ENTERING: Said("entering a stage", Tone.INFO),
-    Status.OBSERVING: Said("observing", Tone.INFO),
-    Status.HELD: Said("held", Tone.WARN),
-    Status.DECIDING: Said("waiting to decide", Tone.INFO),
-    Status.AWAITING_APPROVAL: Said("waits for approval", Tone.WARN),
-    Status.WATCHING: Said("watching", Tone.INFO),
-    Status.PAUSED: Said("paused", Tone.WARN),
-    Status.ROLLING_BACK: Said("rolling back", Tone.BAD),
-    Status.SUCCEEDED: Said("succeeded", Tone.GOOD),
-    Status.ROLLED_BACK: Said("rolled back", Tone.BAD),
-    Status.REJECTED: Said("rejected", Tone.BAD),
-    Status.ABORTED: Said("aborted", Tone.MUTED),
-}
-_VERDICTS = {
-    Verdict.BREACH: Said("harm is shown", Tone.BAD),
-    Verdict.SAMPLE_RATIO_MISMATCH: Said("units are not split as promised", Tone.BAD),
-    Verdict.OUTAGE: Said("the evidence can't be read", Tone.WARN),
-    Verdict.NO_DATA: Said("data are missing", Tone.WARN),
-    Verdict.INSUFFICIENT: Said("too few units yet", Tone.MUTED),
-    Verdict.PASS: Said("nothing against it", Tone.GOOD),
-    Verdict.WIN: Said("shown to be better", Tone.GOOD),
-    Verdict.LOSE: Said("the goal is out of reach", Tone.BAD),
-    Verdict.FLAT: Said("no difference was shown", Tone.WARN),
-}
-
-
-def status_words(status: Status) -> Said:
-    """Say what an experiment is doing."""
-    return _STATUSES[status]
-
-
-def verdict_words(verdict: Verdict | None) -> Said:
-    """Say what the last look found."""
-    return Said("not looked yet", Tone.MUTED) if verdict is None else _VERDICTS[verdict]
 
 
 def health_words(state: State) -> Said:

@@ -27,11 +27,12 @@ from tidegate_server.analysis.phases import (
 )
 from tidegate_server.analysis.posterior import posterior_of
 from tidegate_server.analysis.quantiles import quantile_figures
+from tidegate_server.analysis.sequence_margins import Horizon
 from tidegate_server.analysis.spread import PhaseFigures
 from tidegate_server.analysis.units import count_units
 from tidegate_server.domain.metrics import QUANTILES, Better, Statistic, better_side, direction_of
 
-SEQUENCE = Tuning(planned=10_000)
+SEQUENCE = Tuning(planned=10_000, horizon=Horizon.OPEN)
 """Reports know of no plan: their sequences are tightest at 10,000 units of an even split."""
 
 MOST_COUNTED = float(1 << 20)

@@ -1,11 +1,16 @@
 """How outcomes become figures, and which way they are better."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from tidegate.model import Direction, Metric
-from tidegate_server.analysis.effects import Interval
+
+if TYPE_CHECKING:  # which would load scipy, where only names are wanted
+    from tidegate_server.analysis.effects import Interval
 
 KNOWN: Mapping[str, Direction] = MappingProxyType(
     {

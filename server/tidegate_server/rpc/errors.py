@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import grpc
 import structlog
 from prometheus_client import Counter, Histogram
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, get_contextvars
 
 from tidegate.errors import WireError
 from tidegate_server.errors import (
@@ -78,6 +78,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         self._calls = calls
         self._tracing = tracing
         self._lines = LineLimit()
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
@@ -86,35 +87,37 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Request, Response] | None:
-        """Wrap the handler of one call."""
-        handler = await continuation(handler_call_details)
+        """Return the wrapped handler of a call's method, and give the call its id."""
         method = handler_call_details.method
-        if handler is None or not method.startswith("/tidegate."):
-            return handler  # health and reflection speak for themselves
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(
-                self._answering(handler.unary_unary, handler_call_details, unary=True),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(
-                self._answering(handler.unary_stream, handler_call_details, unary=False),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return handler
+        if not method.startswith("/tidegate."):
+            return await continuation(
+                handler_call_details
+            )  # health and reflection speak for themselves
+        metadata = handler_call_details.invocation_metadata or ()
+        bind_contextvars(request_id=request_id_of(metadata))  # for the call's own task
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            self._wrapped[method] = self._wrap(handler, method)
+        return self._wrapped[method]
 
-    def _answering(self, behaviour: Any, details: grpc.HandlerCallDetails, *, unary: bool) -> Any:
-        name = details.method.removeprefix("/tidegate.v1.")
-        metadata = details.invocation_metadata or ()
-        request_id = request_id_of(metadata)
+    def _wrap(self, handler: Handler, method: str) -> Handler:
+        serializers = handler.request_deserializer, handler.response_serializer
+        if handler.unary_unary:
+            answer = self._answering(handler.unary_unary, method, unary=True)
+            return grpc.unary_unary_rpc_method_handler(answer, *serializers)
+        answer = self._answering(handler.unary_stream, method, unary=False)
+        return grpc.unary_stream_rpc_method_handler(answer, *serializers)
+
+    def _answering(self, behaviour: Any, method: str, *, unary: bool) -> Any:
+        name = method.removeprefix("/tidegate.v1.")
         tracing = self._tracing if unary else None  # a stream lasts too long to be a span
 
         async def answer(request: Any, context: Context) -> Any:
             self._calls.note(context)
-            bind_contextvars(request_id=request_id)  # for the call's own task
-            with tracing.span(details.method, metadata) if tracing else nullcontext():
+            metadata = context.invocation_metadata() or () if tracing else ()
+            with tracing.span(method, metadata) if tracing else nullcontext():
                 code = grpc.StatusCode.CANCELLED  # unless it comes to another end
                 failure: Exception | None = None
                 began = perf_counter()
@@ -133,7 +136,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
                         tracing.note_end(code.name, failure)
                 del request  # see _abort
                 self._log(name, code, failure)
-                return await _abort(context, failure, code, request_id)
+                return await _abort(context, failure, code, get_contextvars()["request_id"])
 
         return answer
 

@@ -1,5 +1,7 @@
 """EventService: intake of events."""
 
+from functools import lru_cache
+
 import grpc
 
 from tidegate.errors import WireError
@@ -11,7 +13,8 @@ from tidegate_server.rpc.byte_limit import ByteLimit
 from tidegate_server.rpc.errors import Context, Handler
 from tidegate_server.services.known_arms import KnownArms
 from tidegate_server.signals.metrics import BATCH_BYTES, BATCHES, DROPPED_EVENTS, EVENTS
-from tidegate_server.wire import decode, embedded, encode_kept
+from tidegate_server.wire.batch import decode, encode_kept
+from tidegate_server.wire.protobuf import embedded
 
 SERVICE = "tidegate.v1.EventService"
 
@@ -66,7 +69,7 @@ class EventServicer:
 
     async def _store(self, payload: bytes) -> event_service_pb2.ReportEventsResponse:
         batch = decode(payload)
-        unknown = await self._known.problems(batch.sent.arms)
+        unknown = await self._known.problems_of(batch.sent)
         sifted = sift(batch.sent, unknown, batch.wrong_unit_ids(), Times.around(self._now_ms()))
         if not sifted.whole:
             payload = encode_kept(batch, sifted.kept, sifted.dropped)
@@ -92,7 +95,14 @@ def _count(sent: Sent, sifted: Sifted, *, stored: bool) -> None:
         DROPPED_EVENTS.inc(sum(each.count for each in sent.dropped if not each.problem))
 
 
+@lru_cache(64)
+def _answer_to_whole(count: int, *, duplicate: bool) -> event_service_pb2.ReportEventsResponse:
+    return event_service_pb2.ReportEventsResponse(accepted_count=count, duplicate=duplicate)
+
+
 def _answer(sifted: Sifted, *, duplicate: bool) -> event_service_pb2.ReportEventsResponse:
+    if sifted.whole:
+        return _answer_to_whole(len(sifted.kept), duplicate=duplicate)
     return event_service_pb2.ReportEventsResponse(
         accepted_count=len(sifted.kept),
         duplicate=duplicate,

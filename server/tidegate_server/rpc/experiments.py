@@ -6,9 +6,9 @@ from typing import TypeAlias
 from tidegate.model import FlagKey
 from tidegate.v1 import experiment_pb2, experiment_service_pb2_grpc
 from tidegate.v1 import experiment_service_pb2 as messages
-from tidegate_server.domain.experiments.commands import Command, Request
 from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.errors import InvalidField
 from tidegate_server.rpc.errors import Context
 from tidegate_server.rpc.pages import page, page_size

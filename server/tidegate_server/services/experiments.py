@@ -6,11 +6,17 @@ from dataclasses import replace
 from tidegate.model import FlagKey
 from tidegate_server.domain.checks import check_length, unknown
 from tidegate_server.domain.experiments import checks
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.look import flag_seen
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
-from tidegate_server.domain.experiments.records import CONTROLLER, Experiment, Seen
+from tidegate_server.domain.experiments.records import (
+    CONTROLLER,
+    Experiment,
+    NumberedDecision,
+    Seen,
+)
 from tidegate_server.domain.experiments.remembered import last_failure
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ENDED, State, Status
 from tidegate_server.errors import (
     AlreadyExists,
@@ -20,7 +26,7 @@ from tidegate_server.errors import (
     RevisionConflict,
     VersionConflict,
 )
-from tidegate_server.ports import Clock, ExperimentCommit, ExperimentStore, NumberedDecision
+from tidegate_server.ports import Clock, ExperimentCommit, ExperimentStore
 from tidegate_server.services.commits import confirmed_in_time
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_commits import ExperimentCommits

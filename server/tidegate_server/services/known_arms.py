@@ -7,9 +7,14 @@ an arm is a flag, a variant and a phase.
 
 from collections.abc import Sequence
 
+from tidegate.model import Snapshot
 from tidegate_server.domain.events import Arm
+from tidegate_server.domain.intake import Dictionary, Sent
 from tidegate_server.ports import ConfigStore, Had
 from tidegate_server.services.config_feed import ConfigFeed
+
+MOST_REMEMBERED = 512
+"""How many dictionaries of known arms are remembered."""
 
 
 class KnownArms:
@@ -21,6 +26,24 @@ class KnownArms:
     def __init__(self, store: ConfigStore, feed: ConfigFeed) -> None:
         self._store = store
         self._feed = feed
+        self._known: set[Dictionary] = set()
+        self._known_at: Snapshot | None = None
+
+    async def problems_of(self, sent: Sent) -> list[str]:
+        """Return the problems of `sent.arms`. Until the next change it remembers what is known.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        if self._known_at is not self._feed.snapshot or len(self._known) >= MOST_REMEMBERED:
+            self._known_at, self._known = self._feed.snapshot, set()
+        remembered = self._known
+        if not sent.dropped and sent.dictionary in remembered:
+            return [""] * len(sent.series)
+        found = await self.problems(sent.arms)
+        if not any(found):
+            remembered.add(sent.dictionary)
+        return found
 
     async def problems(self, arms: Sequence[Arm | None]) -> list[str]:
         """Return what is wrong with each arm, beginning with the field; "" if nothing, or None.

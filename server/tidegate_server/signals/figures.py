@@ -7,7 +7,7 @@ changed last have theirs exposed.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from time import monotonic
 
@@ -72,9 +72,9 @@ class FlagFigures(Collector):
         reading: Future[Figures] = asyncio.run_coroutine_threadsafe(self.read(), self._loop)
         try:
             figures = reading.result(WAIT_SECONDS)
-        except (StoreUnavailable, TimeoutError) as error:
+        except (StoreUnavailable, TimeoutError, CancelledError) as error:
             reading.cancel()
-            log.warning("figures_left_out", cause=str(error) or f"none in {WAIT_SECONDS:g} s")
+            log.warning("figures_left_out", cause=str(error) or type(error).__name__)
             return
         yield from samples(figures)
 

@@ -63,8 +63,8 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, *_: object) -> None:
-        """Note what went wrong with a peer; what a collector does wrong is answered with 500."""
-        log.debug("scrape_failed", exc_info=True)
+        """Note what went wrong with a peer."""
+        log.debug("scraper_lost", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):
@@ -93,9 +93,14 @@ def _bind(listen: str, registry: CollectorRegistry) -> _Server:
 
 def _only_metrics(metrics: "WSGIApplication") -> "WSGIApplication":
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        status, text = "404 Not Found", f"there is nothing but {METRICS_PATH}\n"
         if environ["PATH_INFO"] == METRICS_PATH:
-            return metrics(environ, start_response)
-        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"there is nothing but {METRICS_PATH}\n".encode()]
+            try:
+                return metrics(environ, start_response)
+            except Exception:
+                log.exception("scrape_failed")
+                status, text = "500 Internal Server Error", "the role's log has the cause\n"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [text.encode()]
 
     return answer

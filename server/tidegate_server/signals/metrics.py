@@ -1,10 +1,9 @@
 """All metrics that are counted where things happen, and which role has which.
 
 They are the process's: a role adds to those that are its own, and `registry_of` gives what it
-exposes. What is known already as a value is not counted here but read when it is asked for
-(`signals.live`, `signals.figures`, `signals.backlogs`,
-`signals.controller`). Labels have few values, or a number that is bounded: see
-docs/observability.md, which tells of each metric.
+exposes. What is known as a value is not counted here, but read when somebody asks: see
+`signals.live`, `signals.figures`, `signals.backlogs` and `signals.controller`. The number of values
+that a label has is bounded. docs/observability.md tells of each metric.
 """
 
 from collections.abc import Mapping, Sequence
@@ -135,6 +134,7 @@ FAILED_LOOKS = Counter(
 DECISIONS = _counter(
     "tidegate_controller_decisions_total", "Decisions, by action.", "action", *Action
 )
+
 _BY_ROLE: Mapping[str, Sequence[MetricWrapperBase]] = {
     "server": (REQUESTS, REQUEST_SECONDS, BATCHES, BATCH_BYTES, EVENTS, DROPPED_EVENTS),
     "worker": (
@@ -151,10 +151,7 @@ _BY_ROLE: Mapping[str, Sequence[MetricWrapperBase]] = {
 
 
 def registry_of(role: str, environment: str, *live: Collector) -> CollectorRegistry:
-    """Return what a role exposes: what is counted, what `live` reads, and figures of the process.
-
-    role: one of those that have no metrics of their own has the others.
-    """
+    """Return what a role exposes: what it counts, what `live` reads, and figures of its process."""
     registry = CollectorRegistry()
     build = Gauge(
         "tidegate_build_info",

@@ -3,7 +3,7 @@
 The hash:
 
     meta                 _META
-    <outcome>/<group>    CELLS_PER_GROUP times _CELL, then the group's bins as in `sparse_rows`
+    <outcome>/<group>    CELLS_PER_GROUP times _CELL, then the group's bins as in `histogram_rows`
 
 A group without events has no field. The string is the bitmap of units, row after row. Numbers are
 little-endian.
@@ -26,7 +26,7 @@ from tidegate_server.analysis.aggregates import (
     OutcomeAggregate,
 )
 from tidegate_server.errors import ConfigurationError
-from tidegate_server.storage.sparse_rows import decode_rows, encode_rows
+from tidegate_server.storage.histogram_rows import decode_rows, encode_rows
 
 VERSION = 2
 _META = struct.Struct("<Hqqqq")  # version, exposures, dropped, first_ms, last_ms

@@ -1,7 +1,7 @@
 """Live aggregates and offsets in Redis: the port AggregateStore."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +24,9 @@ KEPT_REJECTED = 100
 
 RETENTION = timedelta(days=400)
 """How long an arm is kept after its last event, and how long windows of an hour are."""
+
+_ARMS_AT_ONCE = 16
+"""Arms that are read in one round trip: some hundred KB each."""
 
 _COMMIT = Script.named("commit_aggregates", "progress")
 _Args = list[bytes | str | int]
@@ -72,13 +75,7 @@ class RedisAggregateStore:
         Raises:
             StoreUnavailable: the store can't be reached.
         """
-        keys = self._keys[shard]
-        with store_errors(self._client):
-            both = self._client.pipeline(transaction=True)
-            both.hgetall(keys.arm(arm))
-            both.get(keys.units(arm))
-            fields, units = await both.execute()
-        return decode(fields, units or b"")
+        return (await self._load(self._keys[shard], [arm]))[arm]
 
     async def load_windows(
         self, shard: Shard, wanted: Mapping[tuple[Arm, Resolution], Windows]
@@ -121,7 +118,7 @@ class RedisAggregateStore:
     async def read(self, flag: FlagKey, *, first_phase: int = 0) -> Mapping[Arm, ArmAggregate]:
         """Return a flag's arms, merged over the shards. first_phase: none of earlier ones.
 
-        Each shard's part of an arm is as of one moment, though not all of them of the same.
+        Each shard's part of up to 16 arms is as of one moment, though not all of them of the same.
 
         Raises:
             StoreUnavailable: the store can't be reached.
@@ -174,11 +171,27 @@ class RedisAggregateStore:
     ) -> dict[Arm, ArmAggregate]:
         """Return a shard's arms, but for those that have expired since the latest commit."""
         wanted = await self._arms(keys, flag, first_phase)
-        arms = {arm: await self.load(keys.shard, arm) for arm in wanted}
+        found: dict[Arm, ArmAggregate] = {}
+        for first in range(0, len(wanted), _ARMS_AT_ONCE):
+            found |= await self._load(keys, wanted[first : first + _ARMS_AT_ONCE])
         return {
-            arm: found
-            for arm, found in arms.items()
-            if found.outcomes or found.exposures or found.dropped
+            arm: each
+            for arm, each in found.items()
+            if each.outcomes or each.exposures or each.dropped
+        }
+
+    async def _load(self, keys: ShardKeys, arms: Sequence[Arm]) -> dict[Arm, ArmAggregate]:
+        """Return the aggregates of these arms (at least one) in a shard, as of one moment."""
+        with store_errors(self._client):
+            together = self._client.pipeline(transaction=True)
+            for arm in arms:
+                together.hgetall(keys.arm(arm))
+                together.get(keys.units(arm))
+            replies: list[Any] = await together.execute()
+        fields, units = replies[::2], replies[1::2]
+        return {
+            arm: decode(rows, bitmap or b"")
+            for arm, rows, bitmap in zip(arms, fields, units, strict=True)
         }
 
     async def _arms(self, keys: ShardKeys, flag: FlagKey, first_phase: int) -> list[Arm]:

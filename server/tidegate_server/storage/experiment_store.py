@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from tidegate.v1 import experiment_pb2
 from tidegate_server.domain.checks import unknown
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
-from tidegate_server.domain.experiments.records import Decision, Experiment, Seen
+from tidegate_server.domain.experiments.records import Decision, Experiment, NumberedDecision, Seen
 from tidegate_server.domain.experiments.state import ACTIVE
 from tidegate_server.errors import FencedOff, InUse, NotFound, VersionConflict
-from tidegate_server.ports import ExperimentCommit, NumberedDecision
+from tidegate_server.ports import ExperimentCommit
 from tidegate_server.storage.client import Script, run, store_errors
 from tidegate_server.storage.config_store import commit_arguments, conflict
 from tidegate_server.storage.keys import ConfigKeys, ExperimentKeys

@@ -1,6 +1,6 @@
 """Windows as fields of Redis hashes, one hash for each chunk of time.
 
-    <index in its chunk>/<outcome>    _WINDOW, then the window's bins as in `sparse_rows`
+    <index in its chunk>/<outcome>    _WINDOW, then the window's bins as in `histogram_rows`
 
 Numbers are little-endian.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from tidegate_server.analysis.windows import Resolution, Windows, empty_windows
 from tidegate_server.errors import ConfigurationError
-from tidegate_server.storage.sparse_rows import decode_rows, encode_rows
+from tidegate_server.storage.histogram_rows import decode_rows, encode_rows
 
 VERSION = 1
 _WINDOW = np.dtype([("version", "u1"), ("count", "<i8"), ("total", "<f8"), ("m2", "<f8")])

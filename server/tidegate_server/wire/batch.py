@@ -12,6 +12,7 @@ from tidegate_server.domain.events import Arm, BatchId, Events, Series
 from tidegate_server.domain.intake import (
     END_MS,
     MAX_EVENTS,
+    OFFSET_RANGE,
     Columns,
     Sent,
     Times,
@@ -21,7 +22,7 @@ from tidegate_server.domain.intake import (
 )
 from tidegate_server.errors import InvalidField
 from tidegate_server.wire.fields import Fields, scan
-from tidegate_server.wire.series import sent_dropped, sent_series
+from tidegate_server.wire.series import dictionary, sent_dropped
 from tidegate_server.wire.unit_ids import read_ids
 
 FORMATS = (0, 1)
@@ -30,7 +31,6 @@ FORMATS = (0, 1)
 ALL_TIMES = Times()
 
 _BATCH_ID_BYTES = 16
-_OFFSET_RANGE = 1 << 31
 
 T = TypeVar("T", bound=np.generic)
 
@@ -70,7 +70,7 @@ def decode(payload: bytes) -> Batch:
         raise InvalidField(
             "format", f"{fields.format} is not known to this release; give 1, or update the server"
         )
-    if not -_OFFSET_RANGE <= fields.base_time_ms < END_MS + _OFFSET_RANGE:
+    if not -OFFSET_RANGE <= fields.base_time_ms < END_MS + OFFSET_RANGE:
         raise InvalidField(
             "base_time_ms",
             f"{fields.base_time_ms} is out of range: give ms since 1970-01-01 UTC, before 2200",
@@ -83,7 +83,7 @@ def decode(payload: bytes) -> Batch:
         BatchId(fields.batch_id),
         fields.base_time_ms,
         Sent(
-            tuple([sent_series(each) for each in fields.series]),
+            dictionary(fields.series),
             tuple([sent_dropped(each) for each in fields.dropped]),
             columns,
         ),
@@ -128,7 +128,7 @@ def encode_kept(batch: Batch, kept: NDArray[np.intp], dropped: Mapping[Arm, int]
         base_time_ms=batch.base_time_ms,
         series_indexes=series_index.tolist(),
         unit_hashes=columns.unit_hash[kept].tolist(),
-        time_offsets_ms=(columns.time_ms[kept] - batch.base_time_ms).tolist(),
+        time_offsets_ms=columns.time_offset_ms[kept].tolist(),
         values=columns.value[kept].tolist(),
         unit_ids=read_ids(batch.fields.data, batch.fields.unit_ids)[0],
         dropped_events=[
@@ -158,9 +158,7 @@ def _columns(fields: Fields) -> Columns:
             raise InvalidField(
                 name, f"has {len(column):,} entries and values has {count:,}; give one for each"
             )
-    return Columns(
-        series_index, unit_hash, np.add(offset, fields.base_time_ms, dtype=np.int64), values
-    )
+    return Columns(series_index, unit_hash, fields.base_time_ms, offset, values)
 
 
 def _column(fields: Fields, number: int, name: str, dtype: np.dtype[T]) -> NDArray[T]:

@@ -1,6 +1,9 @@
 """The fields of an EventBatch, found in its bytes without the generated class."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from tidegate_server.domain.intake import MAX_EVENTS, MAX_SERIES
@@ -30,6 +33,16 @@ _KINDS = {
 }
 _COLUMNS = {4: FIXED32, 5: FIXED64, 6: FIXED32, 7: FIXED64}
 """Wire types of single entries of the columns; packed ones are BYTES."""
+
+_SERIES_TAG = _SERIES << 3 | BYTES
+_SHORT = b"\x12(?:%s)" % b"|".join(
+    re.escape(bytes([length])) + b".{%d}" % length for length in range(1, 128)
+)
+_ONE_SERIES = re.compile(_SHORT, re.DOTALL)
+_SERIES_RUN = re.compile(b"(?:%s){1,64}+" % _SHORT, re.DOTALL)
+"""Up to 64 short series, one after the other: all of them, in most batches."""
+
+_MOST_RUNS = 512
 
 
 @dataclass(slots=True, eq=False)
@@ -65,12 +78,16 @@ def scan(data: bytes) -> Fields:
             _append("unit_ids", fields.unit_ids, run, MAX_EVENTS)
             at = run.end
             continue
+        if data[at] == _SERIES_TAG and (short := _SERIES_RUN.match(data, at)) is not None:
+            _extend(fields.series, _split(short[0]))
+            at = short.end()
+            continue
         number, kind, begin, at = next_field(data, at)
         if number in _COLUMNS:
             _take_column(fields, number, kind, begin, at)
         elif number in _KINDS:
             _take(fields, number, kind, begin, at)
-    if more_than(data, fields.unit_ids, MAX_EVENTS):
+    if fields.unit_ids and more_than(data, fields.unit_ids, MAX_EVENTS):
         raise _too_many("unit_ids", MAX_EVENTS)
     return fields
 
@@ -110,6 +127,18 @@ def _append(name: str, entries: list[T], entry: T, most: int) -> None:
     if len(entries) == most:
         raise _too_many(name, most)
     entries.append(entry)
+
+
+def _extend(series: list[bytes], more: Sequence[bytes]) -> None:
+    if len(series) + len(more) > MAX_SERIES:
+        raise _too_many("series", MAX_SERIES)
+    series += more
+
+
+@lru_cache(_MOST_RUNS)
+def _split(run: bytes) -> tuple[bytes, ...]:
+    """Return the series of a run; batches repeat theirs, and get the same objects."""
+    return tuple([each[2:] for each in _ONE_SERIES.findall(run)])
 
 
 def _too_many(name: str, most: int) -> InvalidField:

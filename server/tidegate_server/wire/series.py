@@ -1,6 +1,7 @@
 """The small messages of a batch: its series and its counts of dropped events."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from google.protobuf.message import DecodeError
@@ -9,24 +10,42 @@ from tidegate.model import FlagKey, Phase, VariantKey
 from tidegate.v1 import event_service_pb2
 from tidegate_server.domain.checks import KEY, KEY_RULE
 from tidegate_server.domain.events import Arm, Series
-from tidegate_server.domain.intake import MAX_DROPPED, SentDropped, SentSeries
+from tidegate_server.domain.intake import MAX_DROPPED, Dictionary, SentDropped, SentSeries
 from tidegate_server.errors import InvalidField
 
 MOST_REMEMBERED = 4_096
 LONGEST_REMEMBERED = 512
 """Series of up to so many bytes are remembered as they were read, for batches repeat them."""
 
+MOST_DICTIONARIES = 512
+LONGEST_DICTIONARY = 64
+"""Dictionaries of up to so many series that are remembered are remembered too."""
+
 _OUTCOME = re.compile(r"[a-z0-9._-]{0,100}")
 _VERSION_ID = re.compile(r"(?:[0-9a-f]{16})?")
 
 
-def sent_series(encoded: bytes) -> SentSeries:
-    """Return what a serialized Series says.
+def dictionary(encoded: Sequence[bytes]) -> Dictionary:
+    """Return what serialized Series say.
 
     Raises:
-        InvalidField: it is none.
+        InvalidField: one is none.
     """
+    if (
+        len(encoded) <= LONGEST_DICTIONARY
+        and max(map(len, encoded), default=0) <= LONGEST_REMEMBERED
+    ):
+        return _remembered_dictionary(tuple(encoded))
+    return Dictionary.of(tuple([_sent_series(each) for each in encoded]))
+
+
+def _sent_series(encoded: bytes) -> SentSeries:
     return _remembered(encoded) if len(encoded) <= LONGEST_REMEMBERED else _read(encoded)
+
+
+@lru_cache(MOST_DICTIONARIES)
+def _remembered_dictionary(encoded: tuple[bytes, ...]) -> Dictionary:
+    return Dictionary.of(tuple([_remembered(each) for each in encoded]))
 
 
 def sent_dropped(encoded: bytes) -> SentDropped:

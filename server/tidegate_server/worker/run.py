@@ -9,7 +9,7 @@ import structlog
 from tidegate_server.domain.events import Arm, Events, Offset, Series
 from tidegate_server.errors import InvalidField
 from tidegate_server.ports import Entry, Rejected, arrival_ms, entry_bytes
-from tidegate_server.wire import decode_batch
+from tidegate_server.wire.batch import decode_batch
 from tidegate_server.worker.skew import TOLERANCE_MS
 
 log = structlog.get_logger(__name__)

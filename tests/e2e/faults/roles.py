@@ -16,6 +16,7 @@ from tidegate_server.supervisor.role import log_tail
 from tidegate_server.supervisor.tether import tethered
 
 STORE, SERVER, WORKER, SECOND_WORKER = "store", "server", "worker-1", "worker-2"
+CONTROLLER, SECOND_CONTROLLER = "controller-1", "controller-2"
 CONTROLLER = "controller"
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -95,7 +96,7 @@ class Roles:
             return embedded_store.command(self.data_dir) if own is None else own()
         if name.startswith(CONTROLLER):
             return command(CONTROLLER)
-        return command(SERVER if name == SERVER else "worker")
+        return command(name.partition("-")[0])
 
     def _environment(self, name: str) -> dict[str, str]:
         return {

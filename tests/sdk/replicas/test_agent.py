@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -18,7 +18,6 @@ from tests.sdk.replicas.fake_replicas import (
     LOADING,
     READY,
     FakeReplicas,
-    fake_replicas,
 )
 from tidegate.replicas import Agent, AgentState
 
@@ -42,22 +41,6 @@ class Model:
 
     def unload(self, variant: str) -> None:
         self.said.append((f"unload {variant}", None))
-
-
-@pytest.fixture
-def fakes() -> Iterator[tuple[FakeServer, FakeReplicas]]:
-    with fake_replicas() as both:
-        yield both
-
-
-@pytest.fixture
-def server(fakes: tuple[FakeServer, FakeReplicas]) -> FakeServer:
-    return fakes[0]
-
-
-@pytest.fixture
-def replicas(fakes: tuple[FakeServer, FakeReplicas]) -> FakeReplicas:
-    return fakes[1]
 
 
 def agent_of(server: FakeServer, **more: Any) -> Agent:
@@ -224,6 +207,30 @@ def test_closing_lets_requests_end(server: FakeServer, replicas: FakeReplicas) -
     closing.join()
     assert replicas.gone == ["gpu-1"]
     agent.close()
+
+
+def test_who_cannot_deregister_says_so(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    with agent_of(server) as agent:
+        assert agent.wait_registered(10)
+        replicas.refuses = grpc.StatusCode.UNAVAILABLE
+    assert "replica gpu-1 could not deregister" in caplog.text
+
+
+def test_a_fault_is_logged_and_it_goes_on(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    with agent_of(server) as agent:
+        assert agent.wait_registered(10)
+        agent.become(AgentState.READY, 5)  # type: ignore[arg-type]
+        for _ in range(1_000):
+            if "met a fault" in caplog.text:
+                break
+            threading.Event().wait(0.01)
+        agent.become(AgentState.READY, "v2")
+        replicas.until(lambda: last(replicas) == (READY, "v2"))
+    assert "replica gpu-1 met a fault, and goes on" in caplog.text
 
 
 def test_one_with_a_driver_is_told_by_it_and_says_what_it_serves(

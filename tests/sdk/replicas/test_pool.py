@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import tidegate
-from tests.sdk.fake_server import FakeServer
-from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, fake_replicas, replica, told
+from tests.sdk.fake_server import FakeServer, fake_server
+from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, replica, told
 from tests.sdk.test_fork import run
 from tidegate.replicas import PickReason, Replicas
 from tidegate.replicas.balance import KnownReplicas, Replica
@@ -43,22 +43,6 @@ def until(holds: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("it did not come to pass")
-
-
-@pytest.fixture
-def fakes() -> Iterator[tuple[FakeServer, FakeReplicas]]:
-    with fake_replicas() as both:
-        yield both
-
-
-@pytest.fixture
-def server(fakes: tuple[FakeServer, FakeReplicas]) -> FakeServer:
-    return fakes[0]
-
-
-@pytest.fixture
-def replicas(fakes: tuple[FakeServer, FakeReplicas]) -> FakeReplicas:
-    return fakes[1]
 
 
 @pytest.fixture
@@ -179,6 +163,13 @@ def test_a_closed_or_offline_client_has_none(server: FakeServer) -> None:
         assert not pool.wait_ready(0.01)
         with pool.pick(one.assign("chat-model", "u")) as chosen:
             assert chosen is None
+
+
+def test_an_older_server_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with fake_server() as server, tidegate.Client(server.address) as client:
+        pool = client.replicas("chat-model")
+        until(lambda: "does not know of replicas" in caplog.text)
+        assert not pool.by_version
 
 
 def test_wrong_arguments_are_named(client: tidegate.Client) -> None:

@@ -130,6 +130,17 @@ def test_useless_constant_and_repeated_covariates_do_no_harm() -> None:
     assert known(cuped(pair, [constant])).treatment.value == pair[1].value
 
 
+def test_an_arm_without_variation_gets_that_of_what_is_taken_out() -> None:
+    """No error in the control yet; but its value now moves with its covariate."""
+    rng = np.random.default_rng(12)
+    before = rng.normal(0, 1, 100), rng.normal(0, 1, 100)
+    pair = per_unit(np.zeros(100)), per_unit(before[1] + rng.normal(0, 1, 100))
+    result = known(cuped(pair, [(per_unit(before[0]), per_unit(before[1]))]))
+    [theta] = result.coefficients
+    expected = abs(theta) * before[0].std(ddof=1) / np.sqrt(100) * np.sqrt(99 / 98)
+    assert result.control.below == result.control.above == pytest.approx(expected)
+
+
 def test_a_covariate_of_vast_scale_is_as_good() -> None:
     pair, inputs, raw = arms(np.random.default_rng(6), (500, 500))
     vast = per_unit(1e12 * raw[0][0][0]), per_unit(1e12 * raw[1][0][0])

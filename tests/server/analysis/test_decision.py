@@ -8,11 +8,7 @@ import pytest
 
 from tests.server.analysis.simulation import monte_carlo_error
 from tidegate_server.analysis.comparison import Estimate, compare
-from tidegate_server.analysis.confidence_sequence import (
-    Tuning,
-    effective_size,
-    one_sided_margin,
-)
+from tidegate_server.analysis.confidence_sequence import Tuning, effective_size, for_harm
 from tidegate_server.analysis.decision import (
     EffectRule,
     Evidence,
@@ -28,6 +24,7 @@ from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Bounds, Scale, fixed_source, sequence_source
 from tidegate_server.analysis.figures import Figure, bare_figure
 from tidegate_server.analysis.quality import Quality
+from tidegate_server.analysis.sequence_margins import Horizon, one_sided_margin
 from tidegate_server.analysis.spread import PhaseFigures
 
 
@@ -66,6 +63,13 @@ def test_one_harm_rolls_back_whatever_else_is_good() -> None:
     result = judge(look(GOOD, HARMFUL))
     assert result.verdict is Verdict.BREACH
     assert result.reasons == ("latency_ms is worse by at least 15.0%; 10.0% is tolerated",)
+
+
+def test_harm_may_have_bounds_of_its_own() -> None:
+    """They tell whether to roll back; the others whether it may be promoted."""
+    harmed = replace(HARMLESS, harm=HARMFUL.bounds)
+    assert judge(look(GOOD, harmed)) == judge(look(GOOD, replace(HARMFUL, role=HARMLESS.role)))
+    assert judge(look(GOOD, replace(HARMFUL, harm=HARMLESS.bounds))).verdict is Verdict.PASS
 
 
 def test_harm_is_judged_at_alpha_over_the_number_of_metrics() -> None:
@@ -210,7 +214,7 @@ def test_without_a_ratio_there_are_no_relative_bounds() -> None:
 
 
 NO_ERRORS = bare_figure(0.0, 0.0, 0.0, 99)
-SURE, VAGUE = bare_figure(1.0, 0.1, 0.1, 99), bare_figure(1.0, 0.4, 0.4, 99)
+SURE, VAGUE = bare_figure(1.0, 0.1, 0.1, 99), bare_figure(1.0, 0.5, 0.5, 99)
 TUNING = Tuning(800)
 
 
@@ -222,7 +226,7 @@ def bounds_of(control: Figure, treatment: Figure) -> Bounds:
 
 def test_relative_bounds_where_one_arm_has_no_errors() -> None:
     """The bound r is where treatment less r times control is k errors of that from 0."""
-    ratio = math.sqrt((1 / one_sided_margin(1.0, 0.05)) ** 2 - 0.1**2) / 0.1
+    ratio = math.sqrt((1 / one_sided_margin(1.0, 0.05, Horizon.PLANNED)) ** 2 - 0.1**2) / 0.1
     found = bounds_of(NO_ERRORS, SURE)
     assert found.lower == pytest.approx(ratio - 1)
     assert found.upper == math.inf
@@ -262,6 +266,14 @@ PLANNED = 8_000
 """Effective size: units of an even test."""
 
 
+def compared(
+    name: str, role: Goal | Guardrail, phases: list[PhaseFigures], *, higher: bool
+) -> MetricEvidence:
+    tunings = Tuning(PLANNED), for_harm(Tuning(PLANNED))
+    bounds, harm = (sequence_source(phases, each) for each in tunings)
+    return MetricEvidence(name, role, higher, bounds, 0.0, 0.05, harm=harm)
+
+
 def run(
     rng: np.random.Generator,
     share: float,
@@ -285,16 +297,13 @@ def run(
     for fraction in (np.arange(looks) + 1) / looks:
         seen = [round(n * fraction) for n in sizes]
         units = float(seen[0]), float(seen[1])
-        sources = [
-            sequence_source(
-                [PhaseFigures(mean(arms[0][: seen[0]]), mean(arms[1][: seen[1]]), *units)],
-                Tuning(PLANNED),
-            )
+        rating, latency = (
+            [PhaseFigures(mean(arms[0][: seen[0]]), mean(arms[1][: seen[1]]), *units)]
             for arms in (ratings, latencies)
-        ]
+        )
         metrics = (
-            MetricEvidence("rating", Goal(), True, sources[0], 0.0, 0.05),
-            MetricEvidence("latency", Guardrail(0.1), False, sources[1], 0.0, 0.05),
+            compared("rating", Goal(), rating, higher=True),
+            compared("latency", Guardrail(0.1), latency, higher=False),
         )
         size = effective_size(*units) / PLANNED
         verdict = judge(Evidence(metrics, min(units), size)).verdict

@@ -51,6 +51,14 @@ def test_days_without_events_are_left_out() -> None:
     assert isinstance(found.trend, Estimate)
 
 
+@pytest.mark.parametrize("days", [[3, 3], [2, 1], [-1, 0]])
+def test_days_that_do_not_rise_are_refused(days: list[int]) -> None:
+    """Twice the same day would have a trend of 0 / 0."""
+    rng = np.random.default_rng(5)
+    with pytest.raises(ValueError, match="days: must be"):
+        effect_by_day(arm(rng, 50, 0.0, 0.0), arm(rng, 50, 0.0, 0.0), days)
+
+
 @pytest.mark.parametrize("days", [[], [0], [8, 9]])
 def test_a_trend_needs_two_days(days: list[int]) -> None:
     rng = np.random.default_rng(4)

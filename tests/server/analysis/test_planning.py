@@ -16,7 +16,6 @@ from tidegate_server.analysis.clusters import (
     unit_deviation,
     unit_deviation_of,
 )
-from tidegate_server.analysis.confidence_sequence import one_sided_margin
 from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.figures import Figure
 from tidegate_server.analysis.looks import Analysis
@@ -31,6 +30,7 @@ from tidegate_server.analysis.planning import (
     units_needed,
 )
 from tidegate_server.analysis.samples import Sample, unit_totals
+from tidegate_server.analysis.sequence_margins import Horizon, one_sided_margin
 
 FIXED = Design(analysis=Analysis.FIXED)
 
@@ -87,7 +87,7 @@ def test_the_power_of_an_always_valid_design_is_that_of_experiments() -> None:
     """Random walks looked at 40 times, stopped at the sequence's one-sided bound."""
     rng, runs, looks = np.random.default_rng(1), 4_000, 40
     fractions = (np.arange(looks) + 1) / looks
-    bounds = np.array([one_sided_margin(float(each), 0.05) for each in fractions])
+    bounds = np.array([one_sided_margin(float(each), 0.05, Horizon.PLANNED) for each in fractions])
     for drift in (2.0, Design().drift):
         steps = rng.normal(drift / looks, 1 / math.sqrt(looks), (runs, looks))
         statistic = steps.cumsum(axis=1) / np.sqrt(fractions)
@@ -237,3 +237,17 @@ def test_correlations_that_cannot_be_said(
 ) -> None:
     found = intraclass_correlation(Sample(np.array(unit), np.array(values), 3))
     assert found == NotEstimable(cause)
+
+
+@pytest.mark.parametrize(
+    ("change", "minimum"), [(0.05, 0.1), (0.05, 0.05), (0.05, -0.01), (0.0, 0.1)]
+)
+def test_a_minimum_beyond_the_change_hoped_for_is_refused(change: float, minimum: float) -> None:
+    """It could never be exceeded: no number of units would do."""
+    with pytest.raises(ValueError, match="rating: the minimum must lie between"):
+        relative_metric("rating", 4.0, 1.0, change, minimum)
+
+
+def test_an_effect_too_small_for_any_number_of_units_is_refused() -> None:
+    with pytest.raises(ValueError, match="m: the effect or margin is too small"):
+        units_needed(PlannedMetric("m", 1e-200, 1.0), Design())

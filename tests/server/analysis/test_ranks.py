@@ -50,6 +50,19 @@ def test_what_cannot_be_said() -> None:
     assert apart.p_value < 0.06
 
 
+def test_very_many_equal_values_have_no_variation() -> None:
+    """Rounding leaves a deviation of 1e-5 of a million ties."""
+    equal = np.ones(1_000_007)
+    assert mann_whitney(equal[:500_000], equal[500_000:]) == NotEstimable(Cause.ZERO_VARIANCE)
+
+
+def test_what_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be numbers"):
+        mann_whitney(np.array([1.0, np.nan, 2.0]), np.array([1.0, 3.0]))
+    endless = known(np.array([1.0, 2.0, np.inf]), np.array([3.0, 4.0, -np.inf]))
+    assert 0 < endless.p_value <= 1
+
+
 def test_large_samples_do_not_overflow() -> None:
     rng = np.random.default_rng(3)
     values = rng.integers(0, 5, 400_000).astype(float)

@@ -430,6 +430,11 @@ def test_the_documented_file_is_read() -> None:
     assert [stage.name for stage in plan.stages] == ["canary", "test", "expand", "full"]
 
 
+def test_the_example_is_read() -> None:
+    plan = read_experiment_file(Path(__file__).parents[3] / "examples" / "chat-v2.yaml").plan
+    assert plan.stages == TEMPLATES["production"].stages
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from tests.server.controller import scene as scenes
 from tests.server.controller.receiver import Receiver, receiving
-from tidegate_server.bootstrap import SystemClock
+from tidegate_server.bootstrap.adapters import SystemClock
 from tidegate_server.controller.web import Web
 
 SECRET = "a secret of the tests"

@@ -15,7 +15,7 @@ from tests.server.storage.samples import flag as flag_draft
 from tidegate.backoff import Backoff
 from tidegate.model import PPM, FlagKey, SplitShare, VariantKey
 from tidegate.v1 import event_service_pb2
-from tidegate_server.bootstrap import SystemClock
+from tidegate_server.bootstrap.adapters import SystemClock
 from tidegate_server.controller.controller import Controller
 from tidegate_server.controller.evidence import Evidence
 from tidegate_server.controller.gatekeeper import Gatekeeper
@@ -28,7 +28,6 @@ from tidegate_server.controller.replicas.reconciler import Reconciler
 from tidegate_server.controller.schedule import Schedule
 from tidegate_server.controller.web import Web
 from tidegate_server.domain.events import BatchId, Shard
-from tidegate_server.domain.experiments.commands import Command, Request
 from tidegate_server.domain.experiments.plan import (
     Ceiling,
     ExperimentKey,
@@ -37,10 +36,10 @@ from tidegate_server.domain.experiments.plan import (
     QualityRules,
     Stage,
 )
-from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.domain.replicas.replica import Policy
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.services.commits import Commits
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_commits import ExperimentCommits
@@ -210,9 +209,9 @@ class Scene:
     async def come(self, number: int = 1_000, **outcomes: float) -> None:
         """Have so many units report the same in both variants, split as the flag says."""
         treated = number * self.share() // PPM
-        await self.report(V1, number - treated, **outcomes)
-        if treated:
-            await self.report(V2, treated, **outcomes)
+        for variant, units in ((V1, number - treated), (V2, treated)):
+            if units:
+                await self.report(variant, units, **outcomes)
         await self.fold()
 
 

@@ -16,15 +16,15 @@ from tidegate_server.analysis.decision import Verdict
 from tidegate_server.controller.lease import Term
 from tidegate_server.controller.notifications import courier as couriers
 from tidegate_server.controller.notifications.bodies import body_of
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.plan import (
     ExperimentKey,
     Notification,
     NotificationFormat,
 )
-from tidegate_server.domain.experiments.records import Action, Decision, Measured
+from tidegate_server.domain.experiments.records import Action, Decision, Measured, NumberedDecision
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import State, Status
-from tidegate_server.ports import Fence, NumberedDecision
+from tidegate_server.ports import Fence
 from tidegate_server.storage.outbox import RedisOutbox
 
 TIME = datetime(2026, 7, 1, 12, tzinfo=UTC)

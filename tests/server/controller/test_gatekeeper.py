@@ -9,7 +9,6 @@ import pytest
 
 from tests.server.controller.receiver import Receiver
 from tests.server.controller.scene import PLAN, V1, V2, Desk, Scene
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.look import OPEN, Gate, GateState
 from tidegate_server.domain.experiments.plan import (
     Evaluation,
@@ -19,6 +18,7 @@ from tidegate_server.domain.experiments.plan import (
     Threshold,
 )
 from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.domain.replicas.replica import Replica, ReplicaId, ReplicaState, Report
 from tidegate_server.ports import Fence, Progress

@@ -67,6 +67,11 @@ def test_preflight() -> None:
     assert gate(state, failed) == Gate(GateState.FAILED, "evaluation: accuracy is missing")
 
 
+def test_a_hook_is_named_without_its_secrets() -> None:
+    call = HookCall(Hook("https://user:pass@host:8443/freeze?token=abc"), Moment.BEFORE)
+    assert str(call) == "hook https://host:8443/freeze"
+
+
 def test_without_checks_the_gate_is_open() -> None:
     for status in Status:
         assert checks_due(PLAN, State(status, attempt=1), NOW) == {}

@@ -11,9 +11,9 @@ from tidegate.model import PPM, SplitShare
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.controller.looks import Looked
 from tidegate_server.domain.events import Arm, Shard
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.plan import AfterLease, Lease, QualityRules
 from tidegate_server.domain.experiments.records import Action
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.errors import FencedOff, VersionConflict
 from tidegate_server.ports import Fence

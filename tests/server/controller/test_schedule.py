@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from tests.server.controller.scene import MINUTE, PERCENT, PLAN, SECOND, Scene
 from tests.server.storage.samples import flag as flag_draft
 from tidegate.model import PPM, FlagKey, SplitShare
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan, Stage
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.storage.keys import ExperimentKeys
 
@@ -67,20 +67,6 @@ async def test_what_a_person_changes_is_looked_at_at_once(scene: Scene) -> None:
         await scene.await_status(Status.OBSERVING)
         await scene.ask(Request.SKIP)
         await looks(scene, PLAN.key, 2)
-
-
-async def test_a_rollout_runs_by_itself(scene: Scene) -> None:
-    await scene.start(QUICK)
-    async with controller(scene):
-        for share in (5 * PERCENT, PPM):
-            await scene.await_status(Status.OBSERVING)
-            while scene.share() != share:
-                await scene.told.changes_after(scene.told.position, scene.told.epoch, 1.0)
-            await scene.come(error=0.0)
-        ended = await scene.await_status(Status.SUCCEEDED)
-    decisions = await scene.decisions()
-    assert [each.number for each in decisions] == list(range(1, len(decisions) + 1))
-    assert (scene.share(), ended.state.attempt) == (PPM, 1)
 
 
 async def test_one_experiment_that_fails_does_not_stop_the_others(scene: Scene) -> None:

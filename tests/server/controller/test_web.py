@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.server.controller.conftest import SECRET
 from tests.server.controller.receiver import Receiver, receiving
-from tidegate_server.bootstrap import SystemClock
+from tidegate_server.bootstrap.adapters import SystemClock
 from tidegate_server.controller.web import Answer, Web, sign
 
 

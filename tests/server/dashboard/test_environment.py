@@ -25,12 +25,12 @@ from tidegate.v1 import (
     report_service_pb2,
     report_service_pb2_grpc,
 )
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.dashboard.api import Api, CallFailed
 from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.points import SPANS
-from tidegate_server.domain.experiments.commands import Command, Request
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import Status
 from tidegate_server.settings import Settings
 from tidegate_server.wire.experiments import plan_to_message

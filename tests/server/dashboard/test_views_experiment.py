@@ -9,11 +9,10 @@ from tidegate.v1 import flag_pb2
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.dashboard.views import experiment
 from tidegate_server.dashboard.words import Tone
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.plan import Goal, MetricName, Notification
-from tidegate_server.domain.experiments.records import Experiment, Measured, Seen
+from tidegate_server.domain.experiments.records import Experiment, Measured, NumberedDecision, Seen
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import State, Status
-from tidegate_server.ports import NumberedDecision
 
 
 def world(*steps: tuple[Verdict | Request, int]) -> World:

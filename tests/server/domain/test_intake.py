@@ -10,8 +10,10 @@ from tidegate_server.domain.intake import (
     END_MS,
     MAX_DROPPED,
     MOST_AHEAD_MS,
+    OFFSET_RANGE,
     OLDEST_MS,
     Columns,
+    Dictionary,
     Refused,
     Sent,
     SentDropped,
@@ -28,39 +30,44 @@ MISNAMED = SentSeries(arm("v2"), None, "outcome: 'X' is not a valid name")
 NAMELESS = SentSeries(None, None, "flag_key: '' is not a valid name")
 
 
-def sent(series: list[SentSeries], index: list[int], *dropped: SentDropped) -> Sent:
+def sent(
+    series: list[SentSeries], index: list[int], *dropped: SentDropped, base_ms: int = TIME_MS
+) -> Sent:
     count = len(index)
     columns = Columns(
         np.array(index, np.uint32),
         np.arange(count, dtype=np.uint64),
-        np.full(count, TIME_MS),
+        base_ms,
+        np.zeros(count, np.int32),
         np.ones(count),
     )
-    return Sent(tuple(series), dropped, columns)
+    return Sent(Dictionary.of(tuple(series)), dropped, columns)
 
 
 EVENTS = st.lists(
     st.tuples(
         st.integers(0, 3),
         st.sampled_from([1.0, 0.0, -5.5, 1e100, 1.1e100, math.nan, math.inf, -math.inf]),
-        st.sampled_from([-1, 0, TIME_MS, END_MS - 1, END_MS]),
+        st.sampled_from([-OFFSET_RANGE, -1, 0, 1, OFFSET_RANGE - 1]),
     ),
     max_size=4,
 )
+BASES_MS = st.sampled_from([-OFFSET_RANGE, 0, TIME_MS, END_MS, END_MS + OFFSET_RANGE])
 
 
-@given(st.lists(st.sampled_from([LATENCY, EXPOSURE, MISNAMED]), max_size=3), EVENTS)
+@given(st.lists(st.sampled_from([LATENCY, EXPOSURE, MISNAMED]), max_size=3), BASES_MS, EVENTS)
 def test_the_short_way_finds_the_same(
-    series: list[SentSeries], events: list[tuple[int, float, int]]
+    series: list[SentSeries], base_ms: int, events: list[tuple[int, float, int]]
 ) -> None:
-    index, values, times = zip(*events, strict=True) if events else ((), (), ())
+    index, values, offsets = zip(*events, strict=True) if events else ((), (), ())
     columns = Columns(
         np.array(index, np.uint32),
         np.zeros(len(events), np.uint64),
-        np.array(times, np.int64),
+        base_ms,
+        np.array(offsets, np.int32),
         np.array(values, np.float64),
     )
-    batch = Sent(tuple(series), (), columns)
+    batch = Sent(Dictionary.of(tuple(series)), (), columns)
     problems = [each.problem for each in series]
     nothing_wrong = not any(problems) and not len(wrong_events(batch, problems, Times()))
     assert is_good(batch, problems, Times()) == nothing_wrong
@@ -127,16 +134,16 @@ def test_what_no_event_is_about_is_left_out_with_its_place() -> None:
 
 def test_times_reach_from_400_days_ago_to_an_hour_ahead() -> None:
     times = Times.around(TIME_MS)
-    batch = sent([LATENCY], [0] * 4)
-    batch.columns.time_ms[:] = [
-        TIME_MS - OLDEST_MS - 1,
-        TIME_MS - OLDEST_MS,
-        TIME_MS + MOST_AHEAD_MS,
-        TIME_MS + MOST_AHEAD_MS + 1,
-    ]
-    found = sift(batch, [""], [], times)
-    assert found.kept.tolist() == [1, 2]
-    assert found.refused[0].reason.startswith("time_offsets_ms[0]: its time ")
+    for base_ms, offsets, right in (
+        (TIME_MS - OLDEST_MS, [-1, 0], [1]),
+        (TIME_MS + MOST_AHEAD_MS, [0, 1], [0]),
+    ):
+        batch = sent([LATENCY], [0] * 2, base_ms=base_ms)
+        batch.columns.time_offset_ms[:] = offsets
+        found = sift(batch, [""], [], times)
+        assert found.kept.tolist() == right
+        (refused,) = found.refused
+        assert refused.reason.startswith(f"time_offsets_ms[{refused.index}]: its time ")
     assert Times.around(0).first_ms == 0
     assert Times.around(END_MS).end_ms == END_MS
 

@@ -11,7 +11,8 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.stack import free_port
-from tidegate_server.bootstrap import run_server, run_worker
+from tidegate_server.bootstrap.server import run_server
+from tidegate_server.bootstrap.worker import run_worker
 from tidegate_server.settings import Settings
 
 

@@ -18,7 +18,7 @@ from tidegate.v1 import (
     flag_service_pb2,
     flag_service_pb2_grpc,
 )
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.services import feed
 from tidegate_server.settings import Settings
 

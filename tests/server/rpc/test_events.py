@@ -19,7 +19,7 @@ from tests.server.wire.encodings import field, reencoded
 from tidegate.delivery import METHOD
 from tidegate.v1 import event_service_pb2 as messages
 from tidegate.v1 import event_service_pb2_grpc, flag_service_pb2_grpc
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.domain.events import Shard
 from tidegate_server.settings import Settings
 from tidegate_server.storage.keys import ShardKeys

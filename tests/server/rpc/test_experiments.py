@@ -25,7 +25,7 @@ from tidegate.v1 import (
 )
 from tidegate.v1 import experiment_service_pb2 as messages
 from tidegate_server.analysis.decision import Verdict
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
 from tidegate_server.domain.experiments.records import Seen
 from tidegate_server.domain.experiments.state import Memory, State, Status

@@ -14,7 +14,7 @@ from tidegate.model import VariantKey
 from tidegate.structs import json_from_struct
 from tidegate.v1 import flag_service_pb2_grpc, replica_service_pb2_grpc
 from tidegate.v1 import replica_service_pb2 as messages
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.domain.replicas.replica import Order, Step
 from tidegate_server.ports import Fence
 from tidegate_server.settings import Settings

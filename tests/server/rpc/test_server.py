@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.server.rpc.conftest import serving
 from tidegate.v1 import assignment_service_pb2, assignment_service_pb2_grpc
-from tidegate_server.bootstrap import run_server
+from tidegate_server.bootstrap.server import run_server
 from tidegate_server.errors import ConfigurationError
 from tidegate_server.settings import Settings
 

@@ -13,10 +13,10 @@ from tests.server.domain.experiments.samples import NOW, PLAN
 from tests.server.services.test_commits import Midnight, ignore
 from tests.server.storage.samples import flag
 from tidegate.model import FlagChange, FlagKey, Revision, SplitShare, VariantKey
-from tidegate_server.domain.experiments.commands import Command, Request
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.look import Look, flag_seen
 from tidegate_server.domain.experiments.records import Experiment, Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.errors import RevisionConflict, StoreUnavailable, VersionConflict
 from tidegate_server.services import commits as commits_module

@@ -4,17 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from redis.asyncio import Redis
 
 from tests.server.services.test_config_feed import ignore
 from tests.server.storage.samples import arm, flag
 from tidegate.model import FlagChange, FlagKey, Revision, Variant, VariantKey
+from tidegate_server.domain.events import Arm, Series
+from tidegate_server.domain.intake import Columns, Dictionary, Sent, SentDropped, SentSeries
 from tidegate_server.errors import StoreUnavailable
+from tidegate_server.services import known_arms
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.known_arms import KnownArms
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
+from tidegate_server.storage.keys import ConfigKeys
 
 
 def change(revision: int, *more: str) -> FlagChange:
@@ -22,6 +27,16 @@ def change(revision: int, *more: str) -> FlagChange:
     made = flag("chat-model", revision)
     variants = (*made.variants, *(Variant(VariantKey(each), {}) for each in more))
     return FlagChange(Revision(revision), made.key, replace(made, variants=variants))
+
+
+def sent_about(*arms: Arm) -> Sent:
+    """A batch without events whose dictionary has a series of each of these arms."""
+    series = tuple(SentSeries(each, Series(each, "rating")) for each in arms)
+    none = np.empty(0)
+    columns = Columns(
+        none.astype(np.uint32), none.astype(np.uint64), 0, none.astype(np.int32), none
+    )
+    return Sent(Dictionary.of(series), (), columns)
 
 
 @pytest.fixture
@@ -81,6 +96,57 @@ async def test_a_server_that_lags_behind_refuses_nothing(
     await store.commit(change(5, "v4"))
     assert await known.problems([arm("v4", phase=5)]) == [""]
     assert await known.problems([arm("v4", phase=6)]) != [""]
+
+
+async def test_a_dictionary_is_known_until_the_next_change(
+    store: RedisConfigStore, feed: ConfigFeed, client: Redis, environment: str
+) -> None:
+    await store.commit(change(1, "v3"))
+    await feed.ready.wait()
+    known = KnownArms(store, feed)
+    sent = sent_about(arm("v1"), arm("v3"))
+    assert await known.problems_of(sent) == ["", ""]
+    await client.delete(ConfigKeys(environment).history)
+    assert await known.problems_of(sent) == ["", ""]
+    await store.commit(change(2))
+    await feed.reach(Revision(2))
+    assert await known.problems_of(sent) == ["", "variant: flag 'chat-model' has no variant 'v3'"]
+
+
+async def test_what_is_not_known_is_asked_again(store: RedisConfigStore, feed: ConfigFeed) -> None:
+    await store.commit(change(1))
+    await feed.ready.wait()
+    known = KnownArms(store, feed)
+    sent = sent_about(arm("v1"), arm("v3"))
+    for _ in range(2):
+        assert await known.problems_of(sent) == [
+            "",
+            "variant: flag 'chat-model' has no variant 'v3'",
+        ]
+
+
+async def test_dropped_events_of_a_known_dictionary_are_looked_at(
+    store: RedisConfigStore, feed: ConfigFeed
+) -> None:
+    await store.commit(change(1))
+    await feed.ready.wait()
+    known = KnownArms(store, feed)
+    sent = sent_about(arm("v1"))
+    assert await known.problems_of(sent) == [""]
+    lost = replace(sent, dropped=(SentDropped(arm("v3"), 1),))
+    assert await known.problems_of(lost) == ["", "variant: flag 'chat-model' has no variant 'v3'"]
+
+
+async def test_dictionaries_that_are_remembered_are_bounded(
+    store: RedisConfigStore, feed: ConfigFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_arms, "MOST_REMEMBERED", 3)
+    await store.commit(change(1))
+    await feed.ready.wait()
+    known = KnownArms(store, feed)
+    for _ in range(10):
+        assert await known.problems_of(sent_about(arm("v1"))) == [""]
+        assert len(known._known) <= 3
 
 
 async def test_without_a_store_nothing_is_refused_for_good(feed: ConfigFeed) -> None:

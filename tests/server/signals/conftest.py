@@ -12,7 +12,8 @@ import pytest_asyncio
 from tests.e2e.stack import free_port
 from tests.server.rpc.conftest import serving
 from tests.server.signals.scraping import Samples, scrape
-from tidegate_server.bootstrap import run_server, run_worker
+from tidegate_server.bootstrap.server import run_server
+from tidegate_server.bootstrap.worker import run_worker
 from tidegate_server.settings import Settings
 
 

@@ -1,6 +1,8 @@
 """Asks for metrics as Prometheus does, and reads them."""
 
 import asyncio
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
@@ -35,10 +37,17 @@ class Samples:
 
 
 def scrape_now(url: str) -> Samples:
-    """Ask a process for its metrics."""
-    with urllib.request.urlopen(url, timeout=SECONDS) as answer:
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        return Samples(answer.read().decode())
+    """Ask a process for its metrics; one that has just been started may have to begin first."""
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+                assert answer.headers["Content-Type"].startswith("text/plain")
+                return Samples(answer.read().decode())
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 async def scrape(address: str) -> Samples:

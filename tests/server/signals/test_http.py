@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from structlog.testing import capture_logs
 
 from tests.e2e.stack import free_port
 from tests.server.signals.scraping import scrape
@@ -129,3 +131,30 @@ async def test_it_stops_while_a_scrape_waits_for_the_loop(address: str) -> None:
             await slow.asked.wait()
         slow.answer.set()
         assert (await scraping).value("tidegate_answer") == 42
+
+
+class Faulty(Collector):
+    def collect(self) -> Iterator[Metric]:
+        raise OSError("cannot say")
+
+
+async def test_a_fault_is_an_answer_and_a_line_of_the_log(address: str) -> None:
+    registry = CollectorRegistry()
+    registry.register(Faulty())
+    with capture_logs() as lines:
+        async with serving_metrics(address, registry):
+            code, text = await asyncio.to_thread(ask, address, "GET", "/metrics")
+    assert (code, text) == (500, "the role's log has the cause\n")
+    assert [each["log_level"] for each in lines if each["event"] == "scrape_failed"] == ["error"]
+
+
+async def test_a_peer_that_goes_away_is_no_fault(address: str, registry: CollectorRegistry) -> None:
+    host, _, port = address.rpartition(":")
+    with capture_logs() as lines:
+        async with serving_metrics(address, registry):
+            for _ in range(3):
+                with socket.create_connection((host, int(port))) as peer:
+                    peer.sendall(b"GET /metrics HTTP/1.1\r\n")
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await scrape(address)
+    assert not [each for each in lines if each["log_level"] in ("warning", "error")]

@@ -231,5 +231,5 @@ async def test_a_scrape_goes_without_figures_while_the_store_does_not_answer(
     assert "tidegate_flag_phase" not in found.families
     assert found.value("tidegate_config_flags") == 1
     assert [each["cause"] for each in lines if each["event"] == "figures_left_out"] == [
-        "none in 0.1 s"
+        "TimeoutError"
     ]

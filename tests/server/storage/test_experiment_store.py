@@ -14,7 +14,13 @@ from tests.server.storage.samples import flag
 from tidegate.model import FlagChange, FlagKey, Revision
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.experiments.plan import ExperimentKey, Notification, Plan
-from tidegate_server.domain.experiments.records import Action, Decision, Experiment, Seen
+from tidegate_server.domain.experiments.records import (
+    Action,
+    Decision,
+    Experiment,
+    NumberedDecision,
+    Seen,
+)
 from tidegate_server.domain.experiments.state import ACTIVE, State, Status
 from tidegate_server.errors import (
     FencedOff,
@@ -24,14 +30,7 @@ from tidegate_server.errors import (
     TidegateServerError,
     VersionConflict,
 )
-from tidegate_server.ports import (
-    ExperimentCommit,
-    Fence,
-    GateResult,
-    Message,
-    NumberedDecision,
-    Progress,
-)
+from tidegate_server.ports import ExperimentCommit, Fence, GateResult, Message, Progress
 from tidegate_server.storage import experiment_store
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore

@@ -8,7 +8,7 @@ from tidegate.v1 import event_service_pb2
 from tidegate_server.domain.events import Events, Series
 from tidegate_server.domain.intake import END_MS, MAX_EVENTS, MAX_SERIES
 from tidegate_server.errors import InvalidField
-from tidegate_server.wire import decode, decode_batch, encode_kept
+from tidegate_server.wire.batch import decode, decode_batch, encode_kept
 
 Batch = event_service_pb2.EventBatch
 
@@ -50,6 +50,17 @@ def test_the_largest_batch() -> None:
     _, events = decode_batch(message({"": [1.0] * MAX_EVENTS}).SerializeToString())
     assert len(events.value) == MAX_EVENTS
     assert events.unit_hash.max() > 1 << 63
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 200])
+@pytest.mark.parametrize("length", [1, 70, 100])
+def test_any_number_of_series_of_any_length(count: int, length: int) -> None:
+    batch = message({"": [1]})
+    names = [f"{number:0{length}}" for number in range(count)]
+    batch.series.extend(series(name[-length:], arm()) for name in names)
+    found = decode(batch.SerializeToString()).sent.series
+    outcomes = [each.outcome for each in batch.series]
+    assert [each.series and each.series.outcome for each in found] == outcomes
 
 
 @pytest.mark.parametrize("time_ms", [0, END_MS - 1])

@@ -14,7 +14,8 @@ from tidegate.v1 import event_service_pb2
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.intake import END_MS
 from tidegate_server.errors import InvalidField
-from tidegate_server.wire import decode, embedded
+from tidegate_server.wire.batch import decode
+from tidegate_server.wire.protobuf import embedded
 from tidegate_server.wire.unit_ids import read_ids
 
 KEYS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)

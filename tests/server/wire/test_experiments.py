@@ -16,10 +16,9 @@ from tests.server.domain.experiments.samples import NOW, PLAN
 from tidegate.v1 import experiment_pb2
 from tidegate_server.domain.experiments.checks import problems
 from tidegate_server.domain.experiments.plan import Plan
-from tidegate_server.domain.experiments.records import Experiment, Seen
+from tidegate_server.domain.experiments.records import Experiment, NumberedDecision, Seen
 from tidegate_server.domain.experiments.state import State
 from tidegate_server.errors import InvalidFields
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.wire import experiments as wire
 
 Message = experiment_pb2.ExperimentPlan

@@ -11,8 +11,9 @@ from tests.server.storage.samples import TIME_MS, message
 from tests.server.wire.encodings import Batch, field, varint
 from tidegate_server.domain.intake import END_MS, Sifted, Times, sift
 from tidegate_server.errors import InvalidField
-from tidegate_server.wire import Batch as Decoded
-from tidegate_server.wire import decode, decode_batch, embedded, encode_kept
+from tidegate_server.wire.batch import Batch as Decoded
+from tidegate_server.wire.batch import decode, decode_batch, encode_kept
+from tidegate_server.wire.protobuf import embedded
 
 TIMES = Times.around(TIME_MS)
 

@@ -1,7 +1,7 @@
 """What a flag takes in the store: bounded, however many units there are (docs/aggregates.md).
 
-Histograms have as many bins as the values' range has, which rare values fill later than frequent
-ones, and counts of 1, 2 or 4 bytes.
+Histograms have as many bins as the values' range has, which the rarest values widen, and counts of
+1, 2 or 4 bytes.
 """
 
 import time
@@ -78,13 +78,11 @@ async def grown(client: Redis, environment: str, units: int) -> tuple[Counter[st
 async def test_ten_times_the_units_take_no_more(client: Redis, environment: str) -> None:
     few, many = await grown(client, environment, 1_000_000)
     assert many["units"] == pytest.approx(few["units"], rel=0.05)
-    assert many.total() <= 1.3 * few.total()
+    assert many.total() <= 1.1 * few.total()
 
 
 @pytest.mark.slow
-async def test_a_hundred_times_the_units_take_half_as_much_again(
-    client: Redis, environment: str
-) -> None:
+async def test_a_hundred_times_the_units_take_hardly_more(client: Redis, environment: str) -> None:
     few, many = await grown(client, environment, 10_000_000)
     assert many["units"] == pytest.approx(few["units"], rel=0.05)
-    assert many.total() <= 1.5 * few.total()
+    assert many.total() <= 1.2 * few.total()

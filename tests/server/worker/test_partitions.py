@@ -15,7 +15,7 @@ from tidegate_server.analysis.windows import Resolution
 from tidegate_server.domain.events import BatchId, Events
 from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.event_log import RedisEventLog
-from tidegate_server.wire import decode_batch
+from tidegate_server.wire.batch import decode_batch
 from tidegate_server.worker.fold import fold, fold_windows
 from tidegate_server.worker.run import Limits, join
 from tidegate_server.worker.shard import ShardFolder

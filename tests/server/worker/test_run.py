@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from tests.server.storage.samples import TIME_MS, arm, message
 from tidegate_server.domain.events import Events, Offset, Series
 from tidegate_server.ports import Entry
-from tidegate_server.wire import decode_batch
+from tidegate_server.wire.batch import decode_batch
 from tidegate_server.worker.run import Limits, arms_of, decode_run, join
 
 V1, V2 = arm("v1"), arm("v2")

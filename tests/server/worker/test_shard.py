@@ -17,7 +17,7 @@ from tidegate_server.storage.aggregate_store import RedisAggregateStore
 from tidegate_server.storage.event_log import RedisEventLog
 from tidegate_server.storage.keys import ShardKeys
 from tidegate_server.storage.rejected import RejectedBatches
-from tidegate_server.wire import decode_batch
+from tidegate_server.wire.batch import decode_batch
 from tidegate_server.worker.fold import fold, fold_windows
 from tidegate_server.worker.run import Limits
 from tidegate_server.worker.shard import CACHE_SECONDS, ShardFolder

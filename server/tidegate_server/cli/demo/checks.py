@@ -1,7 +1,7 @@
 """What the demo promises, checked: the application's ledger against Tidegate's report."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,19 +21,21 @@ class Check:
 
 
 def check_units(
-    units: Mapping[str, Sequence[tuple[int, str]]], moves: Collection[tuple[str, str]]
+    units: Mapping[str, Sequence[tuple[int, str]]], moves: Sequence[tuple[str, str]]
 ) -> Check:
     """Check that units changed variant only as rollouts moved them, each time at a new revision.
 
-    units: each unit's (revision, variant), sorted. moves: from which variant to which.
+    units: each unit's (revision, variant), sorted. moves: from which variant to which, in the order
+    of the rollouts; a unit that was away meanwhile may have gone through several.
     """
+    reached = _reached(moves)
     moved = 0
     wrong: list[str] = []
     for unit, history in units.items():
         for (earlier, before), (later, after) in pairwise(history):
             if before == after:
                 continue
-            if (before, after) in moves and earlier < later:
+            if (before, after) in reached and earlier < later:
                 moved += 1
             else:
                 wrong.append(
@@ -46,6 +48,15 @@ def check_units(
         return Check(False, f"units changed variant as they must not: {figures}{_list(wrong)}")
     allowed = ", ".join(f"{before} to {after}" for before, after in moves)
     return Check(True, f"no unit changed variant except from {allowed}: {figures}")
+
+
+def _reached(moves: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return from which variant to which one or several moves, each after the other, lead."""
+    reached: set[tuple[str, str]] = set()
+    for source, target in moves:
+        reached |= {(first, target) for first, last in reached if last == source}
+        reached.add((source, target))
+    return reached
 
 
 def check_events(ledger: Ledger, report: report_service_pb2.Report) -> Check:

@@ -1,4 +1,4 @@
-"""The command `tidegate demo`."""
+"""What `tidegate demo` does."""
 
 import shutil
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -37,21 +37,13 @@ _PACKAGE = Path(__file__).parents[2]
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def demo(
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the stack running at the end.")
-    ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the server; 0 takes any free one.")
-    ] = 0,
-    speed: Annotated[
-        float, typer.Option(min=1, max=3_600, help="How many times as fast clocks run.")
-    ] = 300.0,
-    rate: Annotated[
-        float, typer.Option(min=10, max=20_000, help="Requests a second sent to the models.")
-    ] = 2_000.0,
-) -> None:
-    """Roll out two real model versions: a good one is promoted, a bad one rolled back."""
+def run_demo(*, keep: bool, port: int, speed: float, rate: float) -> None:
+    """Run the demo; `tidegate demo --help` tells what the options mean.
+
+    Raises:
+        typer.Exit: something did not come out as it must.
+        TidegateServerError: it could not be run.
+    """
     console = new_console()
     program = _find_program()
     with _interruptible(), _folder(keep=keep) as folder:
@@ -59,7 +51,7 @@ def demo(
         with start_stack(folder, f"127.0.0.1:{port}", tied=not keep) as stack:
             address = stack.wait_ready()
             ended, ledger, report = _roll_out(console, stack, address, program, folder, speed, rate)
-            moves = dict.fromkeys(move for each in ended for move in each.moves())
+            moves = [move for each in ended for move in each.moves()]
             checks = (
                 *(each.check for each in ended),
                 check_units(ledger.units, moves),

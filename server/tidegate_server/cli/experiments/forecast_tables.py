@@ -18,7 +18,7 @@ from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments.forecast import Forecast
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.stream import Stream
-from tidegate_server.domain.experiments.synthetic import Floats
+from tidegate_server.domain.experiments.synthetic import Floats, Integers
 from tidegate_server.domain.metrics import Statistic
 from tidegate_server.experiment_text import status_words
 from tidegate_server.report_text import NOTHING, number, relative
@@ -61,7 +61,7 @@ def show_forecast(plan: Plan, forecast: Forecast) -> RenderableType:
 
 def _endings(plan: Plan, forecast: Forecast) -> Table:
     met = f"users who met {plan.treatment}"
-    numbers = ["chance", "95 % interval", "median time", "p90", met, "largest share"]
+    numbers = ["chance", "95 % interval", "median time", "p90", met, "share, p90"]
     table = new_table("ending", *numbers, numbers=numbers, title=f"{forecast.runs:,} runs")
     for status, count in forecast.counts.items():
         here = forecast.status == status
@@ -71,7 +71,7 @@ def _endings(plan: Plan, forecast: Forecast) -> Table:
             _interval(count, forecast.runs),
             *_times_to_end(forecast.ends[here]),
             f"{forecast.exposed[here].mean():,.0f}",
-            percent(int(forecast.shares[here].max())),
+            percent(_largest_share(forecast.shares[here])),
         )
     return table
 
@@ -80,6 +80,11 @@ def _interval(count: int, runs: int) -> str:
     """Write the interval of a chance: what more runs could still change."""
     found = exact_proportion(count, runs)
     return f"{found.lower:.1%} … {found.upper:.1%}" if isinstance(found, Interval) else NOTHING
+
+
+def _largest_share(shares: Integers) -> int:
+    """Return the share that a tenth of the runs got beyond, at most."""
+    return int(np.quantile(shares, 0.9, method="inverted_cdf"))
 
 
 def _times_to_end(minutes: Floats) -> tuple[str, str]:
@@ -130,7 +135,7 @@ def forecast_as_json(forecast: Forecast) -> str:
             "minutes_p50": _quantile(forecast.ends[here], 0.5),
             "minutes_p90": _quantile(forecast.ends[here], 0.9),
             "exposed_mean": float(forecast.exposed[here].mean()),
-            "largest_share_ppm": int(forecast.shares[here].max()),
+            "share_ppm_p90": _largest_share(forecast.shares[here]),
             "stage": turn.decision.stage if turn else None,
             "why": turn.decision.why if turn else None,
         }

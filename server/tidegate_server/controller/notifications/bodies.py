@@ -6,8 +6,7 @@ from typing import Any
 from tidegate.model import PPM
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.experiments.plan import NotificationFormat, Plan
-from tidegate_server.domain.experiments.records import Measured
-from tidegate_server.ports import NumberedDecision
+from tidegate_server.domain.experiments.records import Measured, NumberedDecision
 
 MOST_SHOWN = 500
 """Characters of a reason that Slack is sent: it takes 3,000 in a section, when all is escaped."""

@@ -10,9 +10,9 @@ from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.pages.dialogs import Asker, Dialog
 from tidegate_server.dashboard.pages.kit import Text, node
 from tidegate_server.dashboard.pages.page import Page
-from tidegate_server.domain.experiments.commands import ALLOWED, Command, Request
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.requests import ALLOWED, Command, Request
 from tidegate_server.errors import Refused
 
 _EFFECTS: Mapping[Request, str] = MappingProxyType(

@@ -28,10 +28,9 @@ from tidegate_server.domain.experiments.plan import (
     Plan,
     Weekday,
 )
-from tidegate_server.domain.experiments.records import Experiment, Measured, Seen
+from tidegate_server.domain.experiments.records import Experiment, Measured, NumberedDecision, Seen
 from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status
 from tidegate_server.domain.metrics import direction_of
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.report_text import NOTHING, number, relative
 
 MOST_DECISIONS = 200

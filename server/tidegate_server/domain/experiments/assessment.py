@@ -73,15 +73,18 @@ def _remembered(plan: Plan, state: State, found: Findings) -> tuple[tuple[bool, 
     """Return what the last looks found of each ceiling, this one included."""
     before = state.ceilings or ((),) * len(plan.ceilings)
     return tuple(
-        (*past, _exceeded(ceiling, reading))[-ceiling.looks :]
+        (*past, exceeded(ceiling, reading))[-ceiling.looks :]
         for ceiling, past, reading in zip(plan.ceilings, before, found.ceilings, strict=True)
     )
 
 
-def _exceeded(ceiling: Ceiling, reading: CeilingReading) -> bool:
+def exceeded(ceiling: Ceiling, reading: CeilingReading) -> bool:
+    """Return whether a reading lies beyond its limit, by more than chance does."""
     if isinstance(reading.value, NotEstimable) or reading.events < ceiling.least_events:
         return False
-    return reading.value < ceiling.limit if ceiling.floor else reading.value > ceiling.limit
+    if ceiling.floor:
+        return reading.value + reading.slack < ceiling.limit
+    return reading.value - reading.slack > ceiling.limit
 
 
 def _broken(plan: Plan, ceilings: tuple[tuple[bool, ...], ...], found: Findings) -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""What people may ask of an experiment, and what comes of it."""
+"""What comes of what people ask of an experiment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from types import MappingProxyType
 
 from tidegate.model import PPM
@@ -20,63 +19,14 @@ from tidegate_server.domain.experiments.moves import (
 )
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Action, Step
+from tidegate_server.domain.experiments.requests import ALLOWED, SAFE, Command, Request
 from tidegate_server.domain.experiments.state import (
-    ACTIVE,
-    ENDED,
-    IN_STAGE,
     State,
     Status,
     stage_of,
 )
 from tidegate_server.domain.experiments.turn import Turn
 from tidegate_server.errors import Refused
-
-
-class Request(StrEnum):
-    """What may be asked for.
-
-    SKIP: what the present stage, preflight or watch waits for; not an approval. PROMOTE: everything
-    to the treatment now, where no approval lies ahead. RETRY: once more from the beginning.
-    """
-
-    START = "start"
-    PAUSE = "pause"
-    RESUME = "resume"
-    APPROVE = "approve"
-    SKIP = "skip"
-    ABORT = "abort"
-    PROMOTE = "promote"
-    RETRY = "retry"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Who asks for what, and why, if they say so."""
-
-    request: Request
-    actor: str
-    why: str = ""
-
-
-GOING_ON = IN_STAGE | {Status.PREFLIGHT, Status.WATCHING}
-"""Statuses in which something goes on by itself towards success."""
-
-ALLOWED: Mapping[Request, frozenset[Status]] = MappingProxyType(
-    {
-        Request.START: frozenset({Status.DRAFT}),
-        Request.PAUSE: GOING_ON,
-        Request.RESUME: frozenset({Status.PAUSED}),
-        Request.APPROVE: frozenset({Status.AWAITING_APPROVAL}),
-        Request.SKIP: GOING_ON - {Status.AWAITING_APPROVAL},
-        Request.ABORT: (ACTIVE | {Status.DRAFT}) - {Status.ROLLING_BACK},
-        Request.PROMOTE: IN_STAGE,
-        Request.RETRY: ENDED - {Status.SUCCEEDED},
-    }
-)
-"""The statuses in which each request makes sense."""
-
-SAFE = frozenset({Request.PAUSE, Request.ABORT})
-"""Requests that are granted whatever the flag looks like."""
 
 
 def command(plan: Plan, state: State, asked: Command, flag: FlagSeen, now: datetime) -> Step:

@@ -13,11 +13,12 @@ from enum import StrEnum
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.analysis.quality import ALPHA
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.look import Findings, FlagSeen, Look
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Action, Decision, Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status, stage_of
 from tidegate_server.domain.experiments.stream import Fault
 from tidegate_server.domain.experiments.windows import may_rise

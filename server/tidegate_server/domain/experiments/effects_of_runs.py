@@ -4,12 +4,11 @@ Errors are known here, where `analysis` estimates them; else this is `spread.ste
 `phases.combine_phases` and `effects.log_ratio`, and bounds as of `confidence_sequence.read`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tidegate_server.analysis.confidence_sequence import one_sided_margins
 from tidegate_server.domain.experiments.synthetic import CONTROL, TREATMENT, Floats
 
 
@@ -17,11 +16,11 @@ from tidegate_server.domain.experiments.synthetic import CONTROL, TREATMENT, Flo
 class Effects:
     """A metric's relative effect in each run; NaN where it is not estimable.
 
-    bounds: the lower and the upper one, by level.
+    bounds: the lower and the upper one, for each reach that was asked for.
     """
 
     value: Floats
-    bounds: Mapping[float, tuple[Floats, Floats]]
+    bounds: Sequence[tuple[Floats, Floats]]
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -29,14 +28,13 @@ def effects(
     units: Floats,
     sums: Floats,
     spreads: tuple[float, float],
-    information: Floats,
-    levels: Collection[float],
+    reaches: Sequence[Floats],
 ) -> Effects:
     """Compare the arms of all runs.
 
     units, sums: shape (phases, 2, runs); phases in which an arm has no units don't count. spreads:
-    deviation of control and treatment that a unit stands for. information: the part of the planned
-    size, shape (runs,). levels: alphas of the bounds.
+    deviation of control and treatment that a unit stands for. reaches: how many standard errors
+    away bounds lie, each of shape (runs,).
     """
     counts = np.all(units > 0, axis=1, keepdims=True)
     means = np.where(counts, sums / units, 0.0)
@@ -50,11 +48,10 @@ def effects(
     error = np.sqrt((squares / mean**2).sum(axis=0))
     return Effects(
         np.expm1(log_ratio),
-        {
-            level: (np.expm1(log_ratio - reach), np.expm1(log_ratio + reach))
-            for level in levels
-            for reach in [one_sided_margins(information, level) * error]
-        },
+        [
+            (np.expm1(log_ratio - reach * error), np.expm1(log_ratio + reach * error))
+            for reach in reaches
+        ],
     )
 
 

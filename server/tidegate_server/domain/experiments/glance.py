@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from tidegate.model import PPM
+from tidegate_server.analysis.confidence_sequence import Tuning, for_harm
 from tidegate_server.analysis.decision import EffectRule, Evidence, MetricEvidence
 from tidegate_server.analysis.decision import Goal as JudgedGoal
 from tidegate_server.analysis.decision import Guardrail as JudgedGuardrail
@@ -18,7 +19,9 @@ from tidegate_server.analysis.evidence import Bounds
 from tidegate_server.analysis.mixture import log_mixture_ratios
 from tidegate_server.analysis.quality import ALPHA
 from tidegate_server.analysis.sample_ratio import CONCENTRATION
+from tidegate_server.analysis.sequence_margins import one_sided_margins
 from tidegate_server.domain.experiments.effects_of_runs import Effects, effects
+from tidegate_server.domain.experiments.judged import tuning_of
 from tidegate_server.domain.experiments.look import CeilingReading, Findings
 from tidegate_server.domain.experiments.plan import MetricName, Plan
 from tidegate_server.domain.experiments.stream import Stream
@@ -29,6 +32,9 @@ from tidegate_server.domain.experiments.synthetic import (
     Synthetic,
     spread,
 )
+
+SHOWN, HARM = 0, 1
+"""The two kinds of bounds: at alpha, to promote or give up; at alpha / metrics, to roll back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,14 @@ class Glance:
         self._p_value = _p_value(present, share_ppm)
         units = np.where((data.units > 0).all(axis=1, keepdims=True), data.units, 0.0)
         size = 4 * units.prod(axis=1) / np.maximum(units.sum(axis=1), 1.0)
-        self._information = size.sum(axis=0) / (plan.goal.planned_units if plan.goal else 10_000)
+        tuning = tuning_of(plan)
+        self._information = size.sum(axis=0) / tuning.planned
         self._units = units.sum(axis=0).min(axis=0) if plan.compares else self._stage_units
         self._ready = self._units >= (plan.quality.burn_in if plan.compares else 0.0)
-        self._levels = plan.quality.alpha, plan.quality.alpha / max(len(judged), 1)
+        reaches = _reaches(tuning, self._information, plan.quality.alpha, len(judged))
         compared = judged if (self._ready & self._exposed).any() else ()
         self._effects = [
-            effects(units, data.sums[each.name], each.spreads, self._information, set(self._levels))
-            for each in compared
+            effects(units, data.sums[each.name], each.spreads, reaches) for each in compared
         ]
 
     def bits(self, needed: Integers) -> Bools:
@@ -126,9 +132,7 @@ class Glance:
 
     def _beyond(self, judged: Judged, found: Effects) -> tuple[Bools, Bools, Bools]:
         """Tell which limits lie outside a metric's bounds: harm is shown, it is shown, it can't."""
-        (lower, upper), (_, least_harmed) = (
-            _gain(judged, *found.bounds[level]) for level in self._levels
-        )
+        (lower, upper), (_, least_harmed) = (_gain(judged, *bounds) for bounds in found.bounds)
         tolerance = np.inf if judged.tolerance is None else judged.tolerance
         harmed = -least_harmed > tolerance
         if isinstance(judged.role, JudgedGuardrail):
@@ -142,14 +146,17 @@ class Glance:
 
     def _exceeded(self) -> Iterator[Bools]:
         for window in self._data.windows:
-            ceiling, value = window.ceiling, window.total / np.maximum(window.units, 1.0)
-            beyond = value < ceiling.limit if ceiling.floor else value > ceiling.limit
+            ceiling, value, slack = window.ceiling, window.value, window.slack
+            if ceiling.floor:
+                beyond = value + slack < ceiling.limit
+            else:
+                beyond = value - slack > ceiling.limit
             yield beyond & (window.events >= ceiling.least_events)
 
     def _readings(self, run: int) -> Iterator[CeilingReading]:
         for window in self._data.windows:
-            value = window.total[run] / max(window.units[run], 1.0)
-            yield CeilingReading(float(value), int(window.events[run]))
+            value, slack = float(window.value[run]), float(window.slack[run])
+            yield CeilingReading(value, int(window.events[run]), slack)
 
     def _evidence(self, index: int, run: int) -> MetricEvidence:
         judged = self._judged[index]
@@ -159,16 +166,29 @@ class Glance:
             name=str(judged.name),
             role=judged.role,
             higher_is_better=judged.higher_is_better,
-            bounds=partial(_bounds, found if known else None, run),
+            bounds=partial(_bounds, found if known else None, run, SHOWN),
+            harm=partial(_bounds, found if known else None, run, HARM),
             point=float(found.value[run]) if found and known else NotEstimable(Cause.BURN_IN),
             tolerance=judged.tolerance,
         )
 
 
-def _bounds(found: Effects | None, run: int, alpha: float) -> Bounds | NotEstimable:
+@np.errstate(divide="ignore", invalid="ignore")
+def _reaches(tuning: Tuning, information: Floats, alpha: float, metrics: int) -> list[Floats]:
+    """Return how many standard errors away bounds lie: of what is SHOWN, and of HARM."""
+    early = for_harm(tuning)
+    least = information * (tuning.planned / early.planned)
+    return [
+        one_sided_margins(information, alpha, tuning.horizon),
+        one_sided_margins(least, alpha / max(metrics, 1), early.horizon),
+    ]
+
+
+def _bounds(found: Effects | None, run: int, kind: int, alpha: float) -> Bounds | NotEstimable:
+    """Return one run's bounds of a kind, which are those at the level that `judge` asks for."""
     if found is None:
         return NotEstimable(Cause.BURN_IN)
-    lower, upper = found.bounds[alpha]
+    lower, upper = found.bounds[kind]
     return Bounds(float(lower[run]), float(upper[run]))
 
 

@@ -63,10 +63,14 @@ OPEN = Gate()
 
 @dataclass(frozen=True, slots=True)
 class CeilingReading:
-    """The treatment's figure over a ceiling's window, and of how many events it is."""
+    """The treatment's figure over a ceiling's window, and of how many events it is.
+
+    slack: how far chance alone may have moved the figure beyond the true one, >= 0.
+    """
 
     value: float | NotEstimable
     events: int
+    slack: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import NewType
 
 from tidegate.model import PPM, FlagKey, SplitShare, VariantKey
-from tidegate_server.analysis.confidence_sequence import BURN_IN
-from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.analysis.looks import BURN_IN, EffectRule
 from tidegate_server.domain.metrics import Statistic
 
 ExperimentKey = NewType("ExperimentKey", str)
@@ -98,7 +97,8 @@ class Margin:
 class Ceiling:
     """A guardrail by itself: the treatment's figure over the last `window` stays within a limit.
 
-    limit: in the outcome's unit; the most that is allowed, or the least if `floor`. least_events:
+    limit: in the outcome's unit; the most that is allowed, or the least if `floor`; it must be
+    exceeded by more than chance may do (`ceilings`). least_events:
     with fewer in the window a look counts for nothing. broken, looks: it is broken if so many of so
     many last looks found it so.
     """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from tidegate_server.analysis.decision import Verdict
+from tidegate_server.analysis.looks import Verdict
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.state import State
 
@@ -82,6 +82,18 @@ class Decision:
     verdict: Verdict | None = None
     units: float | None = None
     measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedDecision:
+    """A decision in its experiment's log.
+
+    number: from 1 on, without gaps. revision: at which it changed the split; 0 if it did not.
+    """
+
+    number: int
+    decision: Decision
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

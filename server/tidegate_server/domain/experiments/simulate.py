@@ -35,7 +35,7 @@ def simulate(
     stream: Stream,
     runs: int,
     rng: np.random.Generator,
-    longest: timedelta = timedelta(days=14),
+    longest: timedelta = timedelta(days=3),
     approve_after: timedelta = ZERO,
     start: datetime = START,
 ) -> Forecast:

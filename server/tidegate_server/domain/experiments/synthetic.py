@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.model import PPM
-from tidegate_server.analysis.clusters import unit_deviation
+from tidegate_server.analysis.clusters import design_effect, unit_deviation
+from tidegate_server.domain.experiments.ceilings import CERTAIN, MOST_ALIKE
 from tidegate_server.domain.experiments.plan import Ceiling, Plan
-from tidegate_server.domain.experiments.stream import Fault, Moments, Stream
+from tidegate_server.domain.experiments.stream import Fault, Moments, Simulated, Stream
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -32,8 +33,8 @@ class Synthetic:
 
     units: of each phase and arm, shape (phases, 2, runs). sums: of all units' figures, by metric of
     the stream, of the same shape. phase: the present one. heard: number of the interval in which
-    each arm was last heard of, shape (2, runs); -1: never. exposed: units that met the treatment.
-    windows: what the plan's ceilings see.
+    each arm was last heard of in it, shape (2, runs); -1: never. exposed: units that met the
+    treatment. windows: what the plan's ceilings see.
     """
 
     def __init__(self, plan: Plan, stream: Stream, runs: int, rng: np.random.Generator) -> None:
@@ -42,9 +43,7 @@ class Synthetic:
         self.phase = np.zeros(runs, np.int64)
         self.heard = np.full((2, runs), -1)
         self.exposed = np.zeros(runs)
-        self.windows = [
-            Window(each, plan, stream.requests_per_unit, runs) for each in plan.ceilings
-        ]
+        self.windows = [Window(each, plan, stream, runs) for each in plan.ceilings]
         self._plan, self._stream, self._rng = plan, stream, rng
         self._draws = {
             name: (_Draw(each.control, each.icc, stream), _Draw(each.treatment, each.icc, stream))
@@ -54,6 +53,7 @@ class Synthetic:
     def begin_phases(self, changed: Bools) -> None:
         """Note in which runs the split has changed."""
         self.phase[changed] += 1
+        self.heard[:, changed] = -1
         if self.phase.max(initial=0) == len(self.units):
             another = np.zeros((1, *self.units.shape[1:]))
             self.units = np.concatenate([self.units, another])
@@ -94,9 +94,12 @@ class Synthetic:
 class Window:
     """The treatment's units and the sum of their figures over a ceiling's window, for each run."""
 
-    def __init__(self, ceiling: Ceiling, plan: Plan, requests_per_unit: float, runs: int) -> None:
+    def __init__(self, ceiling: Ceiling, plan: Plan, stream: Stream, runs: int) -> None:
         self.ceiling = ceiling
-        self._requests = requests_per_unit
+        self._requests = stream.requests_per_unit
+        metric = stream.metrics[ceiling.metric]
+        self._deviation, self._is_rate = metric.treatment.deviation, _is_rate(metric.treatment)
+        self._alike = _alike_in_window(metric, stream)
         self.units, self.total = np.zeros(runs), np.zeros(runs)
         self._recent = np.zeros((max(1, ceiling.window // plan.interval), 2, runs))
         self._oldest = 0
@@ -105,6 +108,19 @@ class Window:
     def events(self) -> Integers:
         """How many events the window has."""
         return np.rint(self.units * self._requests).astype(np.int64)
+
+    @property
+    def value(self) -> Floats:
+        """The mean figure of the window's units; 0 without any."""
+        return self.total / np.maximum(self.units, 1.0)
+
+    @property
+    def slack(self) -> Floats:
+        """How far chance may have moved the mean, as in `ceilings`."""
+        rate = np.clip(self.value, 0.0, 1.0)
+        deviation = np.sqrt(rate * (1.0 - rate)) if self._is_rate else self._deviation
+        requests = np.maximum(self.units * self._requests, 1.0)
+        return np.asarray(CERTAIN * deviation * np.sqrt(self._alike / requests))
 
     def add(self, units: Integers, total: Floats) -> None:
         """Put one interval in the place of the oldest."""
@@ -137,6 +153,17 @@ class _Draw:
 def spread(moments: Moments, icc: float, stream: Stream) -> float:
     """Return the deviation that one unit stands for: its square / units is a mean's variance."""
     return unit_deviation(moments.deviation, stream.requests_per_unit, icc, stream.variation)
+
+
+def _alike_in_window(metric: Simulated, stream: Stream) -> float:
+    """Return the design effect of a metric as ceilings see it."""
+    alike = design_effect(stream.requests_per_unit, metric.icc, stream.variation)
+    return min(alike, MOST_ALIKE)
+
+
+def _is_rate(moments: Moments) -> bool:
+    """Return whether a figure is 0 or 1, so that its deviation follows from its mean."""
+    return math.isclose(moments.deviation**2, moments.mean * (1 - moments.mean), rel_tol=1e-6)
 
 
 def _unit_skewness(skewness: float, icc: float, requests: float) -> float:

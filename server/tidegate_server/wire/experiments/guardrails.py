@@ -1,7 +1,7 @@
 """Metrics, the goal and the guardrails of plans."""
 
 from tidegate.v1 import experiment_pb2
-from tidegate_server.analysis.decision import EffectRule
+from tidegate_server.analysis.looks import EffectRule
 from tidegate_server.domain.experiments.plan import Ceiling, Goal, Margin, MetricName
 from tidegate_server.domain.metrics import Statistic
 from tidegate_server.wire.experiments.reader import Numbers, Reader, duration_to_message

@@ -2,15 +2,15 @@
 
 from tidegate.v1 import experiment_pb2
 from tidegate.wire.fields import time_to_message
-from tidegate_server.analysis.decision import Verdict
+from tidegate_server.analysis.looks import Verdict
 from tidegate_server.domain.experiments.records import (
     Action,
     Decision,
     Experiment,
     Measured,
+    NumberedDecision,
     Seen,
 )
-from tidegate_server.ports import NumberedDecision
 from tidegate_server.wire.experiments.plans import plan_to_message, read_plan
 from tidegate_server.wire.experiments.reader import Reader
 from tidegate_server.wire.experiments.states import VERDICTS, read_state, state_to_message

@@ -2,7 +2,7 @@
 
 from tidegate.v1 import experiment_pb2
 from tidegate.wire.fields import time_to_message
-from tidegate_server.analysis.decision import Verdict
+from tidegate_server.analysis.looks import Verdict
 from tidegate_server.domain.experiments.state import Memory, State, Status
 from tidegate_server.wire.experiments.reader import Numbers, Reader, duration_to_message
 

@@ -16,12 +16,13 @@ def test_moves_that_rollouts_make_are_counted() -> None:
             "treated": ((1, V2),),
             "moves": ((1, V1), (2, V1), (3, V2)),
             "moves twice": ((1, V1), (2, V2), (3, V3), (4, V2)),
+            "was away": ((1, V1), (3, V3)),
         },
         MOVES,
     )
     assert check.holds
-    assert "except from v1 to v2, v2 to v3, v3 to v2: 4 units" in check.text
-    assert "4 units watched, 4 moves, 0 otherwise" in check.text
+    assert "except from v1 to v2, v2 to v3, v3 to v2: 5 units" in check.text
+    assert "5 units watched, 5 moves, 0 otherwise" in check.text
 
 
 @pytest.mark.parametrize(
@@ -30,10 +31,10 @@ def test_moves_that_rollouts_make_are_counted() -> None:
         ((1, V2), (2, V1)),
         ((1, V1), (2, V2), (3, V1)),
         ((1, V1), (1, V2)),
-        ((1, V1), (2, V3)),
         ((1, V3), (2, V1)),
+        ((1, V2), (2, "v4")),
     ],
-    ids=["back", "there and back", "two at one revision", "past one", "back past one"],
+    ids=["back", "there and back", "two at one revision", "back past one", "elsewhere"],
 )
 def test_any_other_change_fails_the_check(history: tuple[tuple[int, str], ...]) -> None:
     check = check_units({"good": ((1, V1),), "bad": history}, MOVES)

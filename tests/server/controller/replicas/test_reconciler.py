@@ -14,14 +14,15 @@ from tests.sdk.flags import make_flag
 from tests.server.controller.conftest import SECRET
 from tests.server.controller.receiver import Receiver
 from tests.server.domain.experiments.samples import NOW, PERCENT, PLAN
-from tests.server.domain.replicas.samples import V1, V2, replica
+from tests.server.domain.replicas.samples import V1, V2, order, replica
+from tests.server.services.test_replica_feed import eventually
 from tidegate.backoff import Backoff
 from tidegate.model import Flag, FlagChange, FlagKey, Revision, Snapshot, VariantKey
 from tidegate_server.controller.lease import Term
 from tidegate_server.controller.replicas.driver import WebhookDriver
 from tidegate_server.controller.replicas.errands import Errands
 from tidegate_server.controller.replicas.reconciler import Reconciler
-from tidegate_server.controller.web import ID_HEADER, SIGNATURE_HEADER, Web, sign
+from tidegate_server.controller.web import ID_HEADER, SIGNATURE_HEADER, Answer, Web, sign
 from tidegate_server.domain.experiments.look import OPEN, GateState
 from tidegate_server.domain.experiments.plan import ExperimentKey, Stage
 from tidegate_server.domain.experiments.records import Experiment
@@ -38,6 +39,7 @@ from tidegate_server.errors import FencedOff
 from tidegate_server.ports import Fence
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.leadership import RedisLeadership
@@ -289,12 +291,57 @@ async def test_it_runs_for_a_term_on_what_the_process_knows(
             feed.end()
 
 
-async def test_while_the_store_is_away_it_goes_on_trying(scene: Scene) -> None:
+async def test_a_fault_does_not_end_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = 0
+
+    async def break_down(*_: object) -> None:
+        nonlocal faults
+        faults += 1
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(scene.reconciler, "tick", break_down)
+    monkeypatch.setattr("tidegate_server.controller.replicas.reconciler.AGAIN_SECONDS", 0.01)
+    scene.configs.ready.set()
+    scene.experiments.ready.set()
     term = Term(NOBODY)
-    await scene.client.aclose()
-    scene.store._client.connection_pool.connection_kwargs["port"] = 1
     async with asyncio.timeout(20):
         running = asyncio.ensure_future(scene.reconciler.run(term))
-        assert not (await asyncio.wait({running}, timeout=1.5))[0]
+        await eventually(lambda: faults >= 3)
         term.over.set()
         await running
+
+
+async def test_a_driver_that_breaks_fails_its_replica(scene: Scene) -> None:
+    class Broken:
+        async def load_model(self, *_: object) -> Answer:
+            raise ZeroDivisionError("in the driver")
+
+        unload = health = load_model
+
+    errands = Errands(Broken())
+    one = replica("a", order=order("v2"), driver_url="http://d")
+    errands.keep({one: {}})
+    async with asyncio.timeout(20):
+        await eventually(lambda: bool(errands.driven([one])[one.id].problem))
+    assert errands.driven([one])[one.id].problem == "ZeroDivisionError: in the driver"
+    assert errands.driven([replace(one, order=order("v3"))]) == {}
+    await errands.stop()
+    assert errands.driven([one]) == {}
+
+
+async def test_while_the_store_is_away_it_goes_on_trying(
+    environment: str, web: Web, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = open_client("redis://127.0.0.1:1")
+    term, said = Term(NOBODY), []
+
+    def tried_twice() -> bool:
+        said.append(capsys.readouterr().out)
+        return "".join(said).count("replicas_not_ordered") == 2
+
+    async with asyncio.timeout(20):
+        running = asyncio.ensure_future(Scene(nowhere, environment, web).reconciler.run(term))
+        await eventually(tried_twice)
+        term.over.set()
+        await running
+    await nowhere.aclose()

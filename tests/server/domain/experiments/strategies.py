@@ -38,11 +38,11 @@ from tidegate_server.domain.experiments.records import (
     Decision,
     Experiment,
     Measured,
+    NumberedDecision,
     Seen,
 )
 from tidegate_server.domain.experiments.state import Memory, State, Status
 from tidegate_server.domain.metrics import Statistic
-from tidegate_server.ports import NumberedDecision
 
 T = TypeVar("T")
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)

@@ -4,10 +4,11 @@ import pytest
 
 from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, PLAN, seen
 from tidegate.model import PPM
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.look import FlagSeen
 from tidegate_server.domain.experiments.plan import Rollback
 from tidegate_server.domain.experiments.records import Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.errors import Refused
 

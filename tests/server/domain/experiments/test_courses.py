@@ -13,7 +13,7 @@ from tests.server.domain.experiments.test_simulate import ERROR, LATENCY, PRODUC
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import EffectRule
 from tidegate_server.domain.experiments import simulate as simulation
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.courses import Sight, sight_of
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.glance import Glance, judged_metrics
@@ -33,6 +33,7 @@ from tidegate_server.domain.experiments.plan import (
     Weekday,
 )
 from tidegate_server.domain.experiments.records import Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status, stage_of
 from tidegate_server.domain.experiments.stream import Fault, Stream, Trouble
 from tidegate_server.domain.experiments.synthetic import Synthetic

@@ -20,7 +20,6 @@ from tests.server.domain.experiments.world import World
 from tidegate.model import PPM, SplitShare
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.analysis.estimable import Cause, NotEstimable
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.decide import decide, decide_and_see
 from tidegate_server.domain.experiments.look import CeilingReading, Gate, GateState, Look
 from tidegate_server.domain.experiments.plan import (
@@ -34,6 +33,7 @@ from tidegate_server.domain.experiments.plan import (
     metric_name,
 )
 from tidegate_server.domain.experiments.records import Action
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.metrics import Statistic
 

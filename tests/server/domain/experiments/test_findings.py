@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.domain.experiments.samples import MINUTE, NOW, PERCENT, PLAN
+from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, PLAN
 from tests.server.domain.experiments.traffic import (
     KEY,
     V1,
@@ -28,10 +28,12 @@ from tidegate_server.analysis.estimable import Cause, NotEstimable
 from tidegate_server.analysis.evidence import Bounds
 from tidegate_server.analysis.merge import merge_arms
 from tidegate_server.analysis.quality import ALPHA
-from tidegate_server.domain.comparisons import SEQUENCE
+from tidegate_server.analysis.windows import Resolution
+from tidegate_server.domain.comparisons import SEQUENCE, Comparison
 from tidegate_server.domain.events import Arm
 from tidegate_server.domain.experiments.assessment import assess
-from tidegate_server.domain.experiments.findings import findings, windows_start
+from tidegate_server.domain.experiments.ceilings import windows_wanted
+from tidegate_server.domain.experiments.findings import findings
 from tidegate_server.domain.experiments.look import CeilingReading, Findings, FlagSeen, Look
 from tidegate_server.domain.experiments.plan import (
     Ceiling,
@@ -44,7 +46,7 @@ from tidegate_server.domain.experiments.plan import (
 )
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.metrics import Statistic
-from tidegate_server.services.reports import build_report
+from tidegate_server.services.reports import Report, build_report
 
 SECOND = timedelta(seconds=1)
 ATTEMPT = State(status=Status.OBSERVING, share_ppm=5 * PERCENT, attempt=1, first_phase=2)
@@ -83,25 +85,52 @@ def rollout() -> Traffic:
     return made
 
 
+def shown_in(report: Report, name: str) -> Comparison:
+    wanted = metric_name(name)
+    [shown] = [
+        each
+        for each in report.comparisons
+        if (each.outcome, each.statistic) == (wanted.outcome, wanted.statistic)
+    ]
+    return shown
+
+
+def test_without_a_goal_the_bounds_are_those_of_the_report(rollout: Traffic) -> None:
+    """A report knows of no planned size; nor does a plan without a goal."""
+    report = build_report(rollout.flag, rollout.arms, V1, 0, rollout.now)
+    made = found(rollout, replace(WIDE, goal=None))
+    for index, each in enumerate(made.evidence.metrics):
+        look = shown_in(report, each.name).always_valid
+        assert isinstance(look, AlwaysValid)
+        reading = look.relative
+        assert isinstance(reading, Reading)
+        assert bounds(made, index) == Bounds(reading.lower, reading.upper)
+        assert bounds(found(rollout), index + 1) != bounds(made, index)
+
+
+def test_harm_is_looked_for_earlier_than_what_is_shown(rollout: Traffic) -> None:
+    """Early bounds are tighter while there is little of the planned size."""
+    made = found(rollout)
+    assert made.evidence.information < 0.5
+    for index, each in enumerate(made.evidence.metrics):
+        assert each.harm is not None
+        harm, shown = each.harm(0.05), bounds(made, index)
+        assert isinstance(harm, Bounds)
+        assert isinstance(shown, Bounds)
+        assert shown.lower < harm.lower < harm.upper < shown.upper
+
+
 def test_figures_are_those_of_the_report(rollout: Traffic) -> None:
     report = build_report(rollout.flag, rollout.arms, V1, 0, rollout.now)
     made = found(rollout)
     names = ["rating", "latency_ms.p95", "error"]
     assert [each.name for each in made.evidence.metrics] == names
-    for index, each in enumerate(made.evidence.metrics):
-        name = metric_name(each.name)
-        [shown] = [
-            comparison
-            for comparison in report.comparisons
-            if (comparison.outcome, comparison.statistic) == (name.outcome, name.statistic)
-        ]
+    for each in made.evidence.metrics:
+        shown = shown_in(report, each.name)
         assert isinstance(shown.estimate, Estimate)
         assert each.point == shown.estimate.relative_difference
         assert each.detectable == shown.detectable
         assert isinstance(shown.always_valid, AlwaysValid)
-        reading = shown.always_valid.relative
-        assert isinstance(reading, Reading)
-        assert bounds(made, index) == Bounds(reading.lower, reading.upper)
         assert min(shown.units) == made.evidence.units
         assert shown.always_valid.information == pytest.approx(made.evidence.information)
     assert [each.higher_is_better for each in made.evidence.metrics] == [True, False, False]
@@ -137,7 +166,10 @@ def test_shards_make_no_difference(seed: int, shards: int) -> None:
         assert isinstance(one, Bounds)
         assert isinstance(other, Bounds)
         assert (one.lower, one.upper) == pytest.approx((other.lower, other.upper), rel=1e-6)
-    assert (left.ceilings, left.newest) == (right.ceilings, right.newest)
+    for here, there in zip(left.ceilings, right.ceilings, strict=True):
+        assert replace(here, slack=0.0) == replace(there, slack=0.0)
+        assert here.slack == pytest.approx(there.slack, rel=1e-9)
+    assert left.newest == right.newest
     assert left.stage_units == right.stage_units
     assert left.evidence.units == right.evidence.units
 
@@ -306,15 +338,36 @@ def test_ceilings_of_a_window() -> None:
 
     def seen(second: float) -> CeilingReading:
         folded = start + second * SECOND
-        return findings(plan, ATTEMPT, made.flag, made.arms, made.windows, folded).ceilings[0]
+        (found,) = findings(plan, ATTEMPT, made.flag, made.arms, made.windows, folded).ceilings
+        return replace(found, slack=0.0)
 
     assert seen(40) == seen(49.9) == CeilingReading((4 + 2 + 1) / 3, 6)
     assert seen(50) == CeilingReading((2 + 1) / 2, 4)
     assert seen(60) == CeilingReading(1.0, 2)
     assert seen(70) == CeilingReading(NotEstimable(Cause.NO_EVENTS), 0)
     assert seen(35) == CeilingReading((8 + 4 + 2 + 1) / 4, 8), "a worker that lags"
-    assert windows_start(plan, start + 49 * SECOND) == 1_790_000_020_000
-    assert windows_start(replace(plan, guardrails=()), start) is None
+
+
+def test_a_long_ceiling_reads_windows_of_a_minute() -> None:
+    hours = (Ceiling(MetricName("error"), 0.05, window=2 * HOUR + 10 * SECOND),)
+    plan = replace(PLAN, guardrails=(*hours, Ceiling(MetricName("error"), 0.05), *hours))
+    made = traffic()
+    start = moment(1_790_000_040_000)  # the beginning of a minute
+    for minutes, value in ((-1, 8.0), (0, 4.0), (1, 2.0), (121, 1.0)):
+        at = made.now = start + minutes * MINUTE
+        made.record(made.events(V2, {"error": (hashes(made.rng, 1), np.full(1, value))}, at))
+    folded = start + 121 * MINUTE + 30 * SECOND
+    long, short, again = findings(
+        plan, ATTEMPT, made.flag, made.arms, made.windows, folded
+    ).ceilings
+    assert long == again
+    assert replace(long, slack=0.0) == CeilingReading((4 + 2 + 1) / 3, 3)
+    assert short == CeilingReading(1.0, 1)
+    assert windows_wanted(plan, folded) == {
+        Resolution.MINUTE: 1_790_000_040_000,
+        Resolution.TEN_SECONDS: 1_790_000_040_000 + 119 * 60_000 + 30_000,
+    }
+    assert windows_wanted(replace(plan, guardrails=()), folded) == {}
 
 
 @pytest.mark.parametrize("statistic", Statistic)

@@ -13,7 +13,7 @@ import pytest
 from tests.server.domain.experiments.samples import MINUTE, NOW, PERCENT
 from tests.server.domain.experiments.traffic import KEY, V1, V2, Traffic, Version, flag
 from tidegate.model import PPM
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.findings import findings
 from tidegate_server.domain.experiments.look import FlagSeen, Look
@@ -29,6 +29,7 @@ from tidegate_server.domain.experiments.plan import (
     metric_name,
 )
 from tidegate_server.domain.experiments.records import Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ENDED, State, Status
 
 PLAN = Plan(

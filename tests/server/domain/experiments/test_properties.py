@@ -13,7 +13,6 @@ from tests.server.domain.experiments.samples import MINUTE, PLAN
 from tests.server.domain.experiments.world import World
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
-from tidegate_server.domain.experiments.commands import Request
 from tidegate_server.domain.experiments.look import Gate, GateState
 from tidegate_server.domain.experiments.plan import (
     ZERO,
@@ -26,6 +25,7 @@ from tidegate_server.domain.experiments.plan import (
     RollbackMode,
     Stage,
 )
+from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import Status
 
 Event: TypeAlias = Callable[[World], object]

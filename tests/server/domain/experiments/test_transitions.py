@@ -10,9 +10,10 @@ import pytest
 from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, PLAN, look, seen
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.look import FlagSeen, Gate, GateState, Look
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ENDED, State, Status
 from tidegate_server.errors import Refused
 

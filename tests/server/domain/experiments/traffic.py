@@ -66,7 +66,7 @@ class Traffic:
     now: datetime = NOW
     per_user: int = 5
     arms: dict[Arm, ArmAggregate] = field(default_factory=dict)
-    windows: dict[Arm, Windows] = field(default_factory=dict)
+    windows: dict[Resolution, dict[Arm, Windows]] = field(default_factory=dict)
 
     def split(self, share_ppm: int) -> None:
         """Change the split: a phase begins."""
@@ -119,9 +119,8 @@ class Traffic:
         """Fold events."""
         self.arms |= fold(events, self.arms)
         for (arm, resolution), added in fold_windows(events).items():
-            if resolution is Resolution.TEN_SECONDS:
-                known = [self.windows[arm]] if arm in self.windows else []
-                self.windows[arm] = merge_windows([*known, added])
+            of = self.windows.setdefault(resolution, {})
+            of[arm] = merge_windows([of[arm], added]) if arm in of else added
 
 
 def hashes(rng: np.random.Generator, number: int) -> np.ndarray:

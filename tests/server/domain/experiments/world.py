@@ -7,11 +7,12 @@ from tests.server.domain.experiments.samples import NOW, findings, seen
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.experiments.assessment import HEALTHY
-from tidegate_server.domain.experiments.commands import Command, Request, command
+from tidegate_server.domain.experiments.commands import command
 from tidegate_server.domain.experiments.decide import MOST_INTERVALS, decide
 from tidegate_server.domain.experiments.look import OPEN, FlagSeen, Gate, Look
 from tidegate_server.domain.experiments.plan import ZERO, AfterHold, AfterLease, Plan
 from tidegate_server.domain.experiments.records import Action, Decision, Step
+from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import ACTIVE, ENDED, IN_STAGE, State, Status
 from tidegate_server.errors import Refused
 

@@ -1,12 +1,14 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_server.storage.sparse_rows import decode_rows, encode_rows
+from tidegate_server.storage.histogram_rows import decode_rows, encode_rows
 
 rows_strategy = st.lists(
     st.dictionaries(st.integers(-3841, 3841), st.integers(1, 2**62), max_size=5)
-    | st.dictionaries(st.integers(-5, 5), st.integers(1, 300), max_size=5),
+    | st.dictionaries(st.integers(-5, 5), st.integers(1, 300), max_size=11)
+    | st.dictionaries(st.integers(3_830, 3_841), st.integers(2**31, 2**62), max_size=11),
     max_size=6,
 )
 
@@ -30,3 +32,13 @@ def test_a_row_takes_no_more_than_its_counts_need() -> None:
     count = np.array([1, 255, 256, 2**16, 2**32])
     lengths = [len(each) for each in encode_rows(4, row, index, count)]
     assert lengths == [1 + 2 * 3, 1 + 4, 1 + 6, 1 + 10]
+
+
+@pytest.mark.parametrize(("most", "size"), [(255, 1), (256, 2), (2**16, 4), (2**32, 8)])
+def test_a_full_row_takes_no_more_than_its_counts(most: int, size: int) -> None:
+    row, index = np.zeros(500, np.int64), np.arange(-250, 250)
+    count = np.full(500, most)
+    (encoded,) = encode_rows(1, row, index, count)
+    assert len(encoded) == 1 + 2 + 500 * size
+    (half,) = encode_rows(1, row[::2], index[::2], count[::2])
+    assert len(half) == 1 + min(250 * (2 + size), 2 + 499 * size)
