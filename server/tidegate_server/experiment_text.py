@@ -85,8 +85,11 @@ def share_words(plan: Plan, state: State) -> str:
     return f"{plan.treatment} has {percent(state.share_ppm)} of the units"
 
 
-def waits_for(plan: Plan, state: State) -> list[Said]:
-    """Say what must be seen, or done, before it goes on; good is what is there."""
+def waits_for(plan: Plan, state: State, units: float | None = None) -> list[Said]:
+    """Say what must be seen, or done, before it goes on; good is what is there.
+
+    units: of the smaller arm, as the last look saw them; None: not known.
+    """
     match state.status:
         case Status.PREFLIGHT if plan.preflight is not None:
             return [Said(f"checks, for at most {format_duration(plan.preflight.limit)}")]
@@ -98,10 +101,10 @@ def waits_for(plan: Plan, state: State) -> list[Said]:
             return [Said("somebody resumes", Tone.WARN)]
         case Status.DRAFT:
             return [Said("somebody starts it")]
-    return list(_stage_lacks(plan, state)) if state.status in IN_STAGE else []
+    return list(_stage_lacks(plan, state, units)) if state.status in IN_STAGE else []
 
 
-def _stage_lacks(plan: Plan, state: State) -> Iterator[Said]:
+def _stage_lacks(plan: Plan, state: State, units: float | None) -> Iterator[Said]:
     stage = stage_of(plan, state)
     if state.status is Status.HELD:
         yield Said("healthy evidence", Tone.WARN)
@@ -109,8 +112,10 @@ def _stage_lacks(plan: Plan, state: State) -> Iterator[Said]:
         yield Said(f"the stage is ready for {percent(stage.share_ppm)}")
     yield _done(state.baked, stage.bake, "baked")
     if stage.min_units:
-        there = Tone.GOOD if state.streak else Tone.PLAIN  # a look with too few is no pass
-        yield Said(f"{stage.min_units:,} units in the smaller arm", there)
+        enough = units is not None and units >= stage.min_units
+        there = Tone.GOOD if enough or state.streak else Tone.PLAIN  # one with too few is no pass
+        seen = "" if units is None else f"{units:,.0f} of "
+        yield Said(f"{seen}{stage.min_units:,} units in the smaller arm", there)
     passed = min(state.streak, stage.passes)
     there = Tone.GOOD if passed == stage.passes else Tone.PLAIN
     yield Said(f"{passed} of {stage.passes} passes in a row", there)

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from tidegate.v1 import flag_pb2
-from tidegate_server.dashboard.words import Said, Tone, Zone, split_words
+from tidegate_server.dashboard.words import Zone, split_words
+from tidegate_server.experiment_text import Said, Tone
 from tidegate_server.report_text import NOTHING
 
 Json = Mapping[str, Any]

@@ -8,15 +8,11 @@ from tidegate.v1 import flag_pb2
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.dashboard.feeds import Freshness
 from tidegate_server.domain.checks import percent
-from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments.assessment import HEALTHY
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import ENDED, State, Status, stage_of
-from tidegate_server.experiment_text import Said as Said
-from tidegate_server.experiment_text import Tone as Tone
-from tidegate_server.experiment_text import status_words as status_words
-from tidegate_server.experiment_text import verdict_words as verdict_words
+from tidegate_server.experiment_text import Said, Tone, share_words, status_words
 from tidegate_server.report_text import NOTHING, p_value
 
 
@@ -41,37 +37,7 @@ def headline(experiment: Experiment) -> str:
     plan, state = experiment.plan, experiment.state
     if state.status is Status.DRAFT:
         return f"A draft: {plan.treatment} is given nothing before somebody starts it."
-    status = status_words(state.status).text.capitalize()
-    return f"{status}: {plan.treatment} has {percent(state.share_ppm)} of the units."
-
-
-def waiting(experiment: Experiment, units: float | None) -> list[Said]:
-    """Say what the present stage still lacks. units: seen by the last look."""
-    plan, state = experiment.plan, experiment.state
-    if state.status is Status.WATCHING:
-        return [_clock(state, format_duration(plan.watch), state.baked >= plan.watch)]
-    stage = stage_of(plan, state)
-    lines = [_clock(state, format_duration(stage.bake), state.baked >= stage.bake)]
-    if stage.min_units:
-        seen = 0.0 if units is None else units
-        done = seen >= stage.min_units
-        text = f"{seen:,.0f} of {stage.min_units:,} units in the smaller arm"
-        lines.append(Said(text, Tone.GOOD if done else Tone.MUTED))
-    if stage.passes > 1:
-        done = state.streak >= stage.passes
-        passes = f"{min(state.streak, stage.passes)} of {stage.passes} passes in a row"
-        lines.append(Said(passes, Tone.GOOD if done else Tone.MUTED))
-    if stage.decide:
-        lines.append(Said("the goal and all margins must be shown", Tone.MUTED))
-    if stage.approval:
-        asked = state.status is Status.AWAITING_APPROVAL
-        lines.append(Said("must be approved", Tone.WARN if asked else Tone.MUTED))
-    return lines
-
-
-def _clock(state: State, needed: str, done: bool) -> Said:
-    text = f"baked {format_duration(state.baked)} of {needed}"
-    return Said(text, Tone.GOOD if done else Tone.MUTED)
+    return f"{status_words(state.status).text.capitalize()}: {share_words(plan, state)}."
 
 
 def ratio_words(p: float | None) -> Said:

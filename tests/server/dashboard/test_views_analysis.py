@@ -10,7 +10,7 @@ from tests.server.dashboard.tables import column, every_cell_is_json, texts
 from tidegate.v1 import report_service_pb2
 from tidegate_server import report_text
 from tidegate_server.dashboard.views import analysis
-from tidegate_server.dashboard.words import Tone
+from tidegate_server.experiment_text import Tone
 
 
 def test_comparisons_have_figures_and_a_drawing() -> None:

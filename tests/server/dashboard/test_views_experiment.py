@@ -8,11 +8,11 @@ from tests.server.domain.experiments.world import World
 from tidegate.v1 import flag_pb2
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.dashboard.views import experiment
-from tidegate_server.dashboard.words import Tone
 from tidegate_server.domain.experiments.plan import Goal, MetricName, Notification
 from tidegate_server.domain.experiments.records import Experiment, Measured, NumberedDecision, Seen
 from tidegate_server.domain.experiments.requests import Request
 from tidegate_server.domain.experiments.state import State, Status
+from tidegate_server.experiment_text import Tone
 
 
 def world(*steps: tuple[Verdict | Request, int]) -> World:
@@ -84,7 +84,11 @@ def test_a_rollback_and_its_reason_are_shown() -> None:
     assert "5 % → 0 %" in column(table, "share")
     figures = table.rows[column(table, "decision").index("roll back")].more
     assert figures is not None
-    assert ["guardrail latency_ms", "+15.0%", "+15.0% … +20.0%", "10.0%", "10.0%"] in texts(figures)
+    assert [
+        "guardrail latency_ms",
+        "+15.0% (+15.0% … +20.0%)",
+        "margin 10.0%, harm beyond 10.0% rolls back",
+    ] in texts(figures)
     attempts = experiment.attempts_table(found.state, UTC_ZONE)
     assert "latency_ms is worse" in column(attempts, "why")[0]
 
@@ -100,11 +104,12 @@ def test_reasons_are_those_of_the_last_look() -> None:
 
 def test_what_is_judged_has_limits_on_the_right_side() -> None:
     plan = replace(PLAN, goal=Goal(MetricName("rating"), 0.05, tolerance=0.1))
-    by_metric = {each.metric: each for each in experiment.judged(plan, None)}
+    by_metric = {each.asked.metric: each for each in experiment.judged(plan, None)}
     assert [(each.name, each.value) for each in by_metric["rating"].limits] == [
         ("wanted", 0.05),
         ("rolls back", -0.1),
     ]
+    assert by_metric["rating"].label == "goal rating: wanted 5.0%, harm beyond 10.0% rolls back"
     assert [(each.name, each.value) for each in by_metric["latency_ms"].limits] == [
         ("margin", 0.1),
         ("rolls back", 0.1),
@@ -112,7 +117,7 @@ def test_what_is_judged_has_limits_on_the_right_side() -> None:
     assert [each.value for each in by_metric["error"].limits] == [0.05]
     lower = stored()
     lower.metrics.add(outcome="rating", direction=flag_pb2.DIRECTION_LOWER_IS_BETTER)
-    turned = next(each for each in experiment.judged(plan, lower) if each.metric == "rating")
+    turned = next(each for each in experiment.judged(plan, lower) if each.asked.metric == "rating")
     assert [each.value for each in turned.limits] == [-0.05, 0.1]
 
 
@@ -131,27 +136,27 @@ def test_evidence_is_told_and_drawn() -> None:
             after=1,
         ),
     ]
-    assert experiment.evidence_words(rating, looks) == "now +2.0%, between -1.0% and +5.0%"
-    assert experiment.evidence_words(error, looks) == "now 0.012"
-    assert experiment.evidence_words(latency, looks) == "not estimable yet"
-    assert experiment.evidence_words(rating, looks[:1]) == "not estimable yet"
-    assert experiment.evidence_words(rating, []) == "not estimable yet"
+    assert experiment.evidence_words(rating, looks) == "Now: +2.0% (-1.0% … +5.0%)"
+    assert experiment.evidence_words(error, looks) == "Now: 0.012"
+    assert experiment.evidence_words(latency, looks) == "Now: not estimable yet"
+    assert experiment.evidence_words(rating, looks[:1]) == "Now: not estimable yet"
+    assert experiment.evidence_words(rating, []) == "Now: not estimable yet"
     drawn = experiment.evidence_chart(rating, looks, UTC_ZONE)
     assert [value for _, value in drawn["series"][-1]["data"]] == [None, 2.0]
     plain = experiment.evidence_chart(error, looks, UTC_ZONE)
-    assert [value for _, value in plain["series"][-1]["data"]] == [0.012], "not in percent"
+    assert [value for _, value in plain["series"][-1]["data"]] == [None, 0.012], "not in percent"
 
 
 def test_two_ceilings_on_one_metric_are_told_apart() -> None:
     ceilings = [each for each in PLAN.guardrails if each in PLAN.ceilings]
     strict = replace(ceilings[0], limit=0.01)
     plan = replace(PLAN, guardrails=(*PLAN.guardrails, strict))
-    judged = [each for each in experiment.judged(plan, None) if each.role == "ceiling"]
+    judged = [each for each in experiment.judged(plan, None) if each.asked.role == "ceiling"]
     look_ = seen(
         Measured("error", "ceiling", 0.5, None, None, 0.05),
         Measured("error", "ceiling", 0.7, None, None, 0.01),
     )
-    assert [experiment.evidence_words(each, [look_]) for each in judged] == ["now 0.5", "now 0.7"]
+    assert [experiment.evidence_words(each, [look_]) for each in judged] == ["Now: 0.5", "Now: 0.7"]
 
 
 def test_the_sample_ratio_is_drawn_over_looks() -> None:

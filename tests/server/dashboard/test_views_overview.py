@@ -6,10 +6,10 @@ from tests.server.dashboard.tables import UTC_ZONE, column, every_cell_is_json, 
 from tests.server.domain.experiments.samples import MINUTE, NOW, PLAN
 from tidegate_server.dashboard.environment import Flags
 from tidegate_server.dashboard.views import overview
-from tidegate_server.dashboard.words import Tone
 from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import State, Status
+from tidegate_server.experiment_text import Tone
 
 
 def test_experiments_that_need_somebody_come_first() -> None:

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.server.domain.experiments.samples import MINUTE, NOW, PERCENT, PLAN
+from tests.server.domain.experiments.samples import NOW, PERCENT, PLAN
 from tidegate.v1 import flag_pb2
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.dashboard.feeds import Freshness
 from tidegate_server.dashboard.words import (
-    Said,
-    Tone,
     Zone,
     changed_at,
     flag_words,
@@ -22,12 +20,16 @@ from tidegate_server.dashboard.words import (
     ratio_words,
     split_words,
     stage_words,
-    status_words,
-    verdict_words,
-    waiting,
 )
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import ENDED, State, Status
+from tidegate_server.experiment_text import (
+    Said,
+    Tone,
+    status_words,
+    verdict_words,
+    waits_for,
+)
 
 UTC_ZONE, BERLIN = Zone.named("UTC"), Zone.named("Europe/Berlin")
 
@@ -64,21 +66,12 @@ def test_words_differ_where_states_do() -> None:
     assert len({verdict_words(verdict).text for verdict in Verdict}) == len(Verdict)
 
 
-def test_a_stage_says_what_it_lacks() -> None:
-    early = experiment(Status.OBSERVING, stage=0, baked=12 * MINUTE, streak=1)
-    assert [each.text for each in waiting(early, 120.4)] == [
-        "baked 12m of 30m",
-        "120 of 300 units in the smaller arm",
-        "1 of 2 passes in a row",
-    ]
-    assert {each.tone for each in waiting(early, 120.4)} == {Tone.MUTED}
-    done = experiment(Status.OBSERVING, stage=0, baked=30 * MINUTE, streak=7)
-    assert [each.text for each in waiting(done, 300)][2] == "2 of 2 passes in a row"
-    assert {each.tone for each in waiting(done, 300)} == {Tone.GOOD}
-    approval = experiment(Status.AWAITING_APPROVAL, stage=2, baked=60 * MINUTE)
-    assert waiting(approval, None)[-1] == Said("must be approved", Tone.WARN)
-    watching = experiment(Status.WATCHING, stage=3, baked=MINUTE)
-    assert [each.text for each in waiting(watching, None)] == ["baked 1m of 1h"]
+def test_a_stage_says_how_many_units_it_has_seen() -> None:
+    early = experiment(Status.OBSERVING, stage=0).state
+    texts = {units: waits_for(PLAN, early, units)[1] for units in (None, 120.4, 300.0)}
+    assert texts[None].text == "300 units in the smaller arm"
+    assert texts[120.4] == Said("120 of 300 units in the smaller arm")
+    assert texts[300.0] == Said("300 of 300 units in the smaller arm", Tone.GOOD)
 
 
 def test_a_sample_ratio_is_judged() -> None:

@@ -12,8 +12,9 @@ from tidegate_server.dashboard.points import Span
 from tidegate_server.dashboard.views import experiment as views
 from tidegate_server.dashboard.views.experiment import StageView
 from tidegate_server.dashboard.views.flag import variants_table
-from tidegate_server.dashboard.words import headline, status_words, verdict_words
+from tidegate_server.dashboard.words import headline
 from tidegate_server.domain.experiments.records import Experiment, Seen
+from tidegate_server.experiment_text import status_words, verdict_words
 
 
 class ExperimentPage:
@@ -133,8 +134,7 @@ class ExperimentPage:
     def _judged(self, each: views.Judged) -> None:
         zone = self._page.zone
         with node("div"):
-            label = f"{each.role} {each.metric}: {each.asked}"
-            self._page.chart(label, lambda: views.evidence_chart(each, self._seen, zone))
+            self._page.chart(each.label, lambda: views.evidence_chart(each, self._seen, zone))
             words = Text("p", "", "note")
 
         def draw() -> None:

@@ -9,7 +9,7 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
 from tidegate_server.dashboard.charts import Options
-from tidegate_server.dashboard.words import Said
+from tidegate_server.experiment_text import Said
 
 
 class Text(TextElement):

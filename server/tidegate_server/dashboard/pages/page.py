@@ -19,7 +19,8 @@ from tidegate_server.dashboard.environment import Environment
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.guard import SESSION, cookies
 from tidegate_server.dashboard.pages.kit import Chart, Text, link, node
-from tidegate_server.dashboard.words import Said, Tone, Zone, freshness_words
+from tidegate_server.dashboard.words import Zone, freshness_words
+from tidegate_server.experiment_text import Said, Tone
 
 log = structlog.get_logger(__name__)
 

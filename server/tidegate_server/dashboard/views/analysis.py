@@ -8,7 +8,7 @@ from tidegate_server.dashboard import cells, charts
 from tidegate_server.dashboard.cells import Column, Row, Scale, Table
 from tidegate_server.dashboard.charts import Options
 from tidegate_server.dashboard.environment import Distributions, Report
-from tidegate_server.dashboard.words import Said, Tone
+from tidegate_server.experiment_text import Said, Tone
 
 BINS = 60
 """Bars of a distribution whose values are not few."""

@@ -1,6 +1,6 @@
 """What an experiment's page shows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -12,14 +12,7 @@ from tidegate_server.analysis.quality import ALPHA
 from tidegate_server.dashboard import cells, charts
 from tidegate_server.dashboard.cells import Column, Row, Table
 from tidegate_server.dashboard.charts import Bounded, Limit, Line, Mark, Options
-from tidegate_server.dashboard.words import (
-    Said,
-    Zone,
-    ratio_words,
-    status_words,
-    verdict_words,
-    waiting,
-)
+from tidegate_server.dashboard.words import Zone, ratio_words
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments.plan import (
@@ -29,14 +22,24 @@ from tidegate_server.domain.experiments.plan import (
     Weekday,
 )
 from tidegate_server.domain.experiments.records import Experiment, Measured, NumberedDecision, Seen
-from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status
+from tidegate_server.domain.experiments.state import ENDED, State, Status
 from tidegate_server.domain.metrics import direction_of
-from tidegate_server.report_text import NOTHING, number, relative
+from tidegate_server.experiment_text import (
+    CEILING,
+    GOAL,
+    Said,
+    figure_words,
+    limit_words,
+    status_words,
+    verdict_words,
+    waits_for,
+)
+from tidegate_server.report_text import NOTHING
 
 MOST_DECISIONS = 200
 
-GOAL, GUARDRAIL, CEILING = "goal", "guardrail", "ceiling"
-"""Roles of what was measured."""
+GUARDRAIL = "guardrail"
+"""A role of what was measured, beside GOAL and CEILING."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def stages(experiment: Experiment, looks: Sequence[Seen]) -> list[StageView]:
         *((stage.name, percent(stage.share_ppm)) for stage in plan.stages),
         *([("watch", f"100 % for {format_duration(plan.watch)}")] if plan.watch else []),
     ]
-    lines = tuple(waiting(experiment, looks[-1].units if looks else None))
+    lines = tuple(waits_for(plan, state, looks[-1].units if looks else None))
     views = []
     for place, (name, text) in enumerate(pieces):
         if place < here:
@@ -66,8 +69,7 @@ def stages(experiment: Experiment, looks: Sequence[Seen]) -> list[StageView]:
         elif place == here and state.status not in (Status.DRAFT, Status.SUCCEEDED):
             status = status_words(state.status)
             said = Said(f"{text}, {status.text}", status.tone)
-            going_on = state.status in IN_STAGE | {Status.PAUSED, Status.WATCHING}
-            views.append(StageView(name, "now", said, lines if going_on else ()))
+            views.append(StageView(name, "now", said, lines))
         else:
             views.append(StageView(name, "ahead", Said(text)))
     return views
@@ -95,12 +97,15 @@ def reasons(experiment: Experiment, looks: Sequence[Seen]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A metric that the plan judges. name: what is compared; asked: what is asked of it."""
+    """A metric that the plan judges. asked: of it, without figures; limits: to its figure."""
 
-    metric: str
-    role: str
-    asked: str
+    asked: Measured
     limits: tuple[Limit, ...]
+
+    @property
+    def label(self) -> str:
+        """Say what is judged, and what is asked of it."""
+        return f"{self.asked.role} {self.asked.metric}: {limit_words(self.asked)}"
 
 
 def judged(plan: Plan, flag: flag_pb2.Flag | None) -> list[Judged]:
@@ -108,25 +113,30 @@ def judged(plan: Plan, flag: flag_pb2.Flag | None) -> list[Judged]:
     metrics = wire.flag_from_message(flag).metrics if flag is not None else ()
     found = []
     if plan.goal is not None:
-        sign, effect = _sign(plan.goal.metric, metrics), plan.goal.min_effect
-        limits = [Limit("wanted", sign * effect, harm=False)]
-        if plan.goal.tolerance is not None:
-            limits.append(Limit("rolls back", -sign * plan.goal.tolerance, harm=True))
-        asked = f"must be better by more than {effect:.1%}"
-        found.append(Judged(str(plan.goal.metric), GOAL, asked, tuple(limits)))
+        goal, sign = plan.goal, _sign(plan.goal.metric, metrics)
+        wanted = Limit("wanted", sign * goal.min_effect, harm=False)
+        harm = [] if goal.tolerance is None else [_harm(-sign * goal.tolerance)]
+        asked = _asked(goal.metric, GOAL, goal.min_effect, goal.tolerance)
+        found.append(Judged(asked, (wanted, *harm)))
     for each in plan.margins:
         sign = _sign(each.metric, metrics)
-        limits = [
-            Limit("margin", -sign * each.margin, harm=False),
-            Limit("rolls back", -sign * each.tolerance, harm=True),
-        ]
-        asked = f"must not be worse by more than {each.margin:.1%}"
-        found.append(Judged(str(each.metric), GUARDRAIL, asked, tuple(limits)))
+        margin = Limit("margin", -sign * each.margin, harm=False)
+        asked = _asked(each.metric, GUARDRAIL, each.margin, each.tolerance)
+        found.append(Judged(asked, (margin, _harm(-sign * each.tolerance))))
     for ceiling in plan.ceilings:
-        asked = f"{'at least' if ceiling.floor else 'at most'} {number(ceiling.limit)}"
         limit = Limit("limit", ceiling.limit, harm=True)
-        found.append(Judged(str(ceiling.metric), CEILING, asked, (limit,)))
+        found.append(Judged(_asked(ceiling.metric, CEILING, ceiling.limit), (limit,)))
     return found
+
+
+def _harm(value: float) -> Limit:
+    return Limit("rolls back", value, harm=True)
+
+
+def _asked(
+    metric: MetricName, role: str, threshold: float, tolerance: float | None = None
+) -> Measured:
+    return Measured(str(metric), role, None, None, None, threshold, tolerance)
 
 
 def _sign(metric: MetricName, metrics: Sequence[Metric]) -> int:
@@ -134,37 +144,25 @@ def _sign(metric: MetricName, metrics: Sequence[Metric]) -> int:
     return -1 if direction_of(metric.outcome, metrics) is Direction.LOWER else 1
 
 
-def measured_of(each: Judged, measured: Sequence[Measured]) -> Measured | None:
-    """Return what was measured of a judged metric."""
-    same = (m for m in measured if (m.metric, m.role) == (each.metric, each.role))
-    return next(
-        (m for m in same if each.role != CEILING or m.threshold == each.limits[0].value), None
-    )
+def measured_of(each: Judged, measured: Sequence[Measured]) -> Measured:
+    """Return what was measured of a judged metric; what is asked of it where nothing was."""
+    asked = each.asked
+    names = (asked.metric, asked.role, asked.threshold)
+    same = (found for found in measured if (found.metric, found.role, found.threshold) == names)
+    return next(same, asked)
 
 
 def evidence_words(each: Judged, looks: Sequence[Seen]) -> str:
     """Say what the last look knows of a metric."""
-    found = measured_of(each, looks[-1].measured) if looks else None
-    if found is None or found.value is None:
-        return "not estimable yet"
-    if each.role == CEILING:
-        return f"now {number(found.value)}"
-    if found.lower is None or found.upper is None:
-        return f"now {relative(found.value)}, without bounds yet"
-    return (
-        f"now {relative(found.value)}, between {relative(found.lower)} and {relative(found.upper)}"
-    )
+    return f"Now: {figure_words(measured_of(each, looks[-1].measured if looks else ()))}"
 
 
 def evidence_chart(each: Judged, looks: Sequence[Seen], zone: Zone) -> Options:
     """Return a metric over all looks, with its bounds and its limits."""
-    points = [
-        Bounded(look.time, found.value, found.lower, found.upper)
-        for look in looks
-        if (found := measured_of(each, look.measured)) is not None
-    ]
-    percent_scale = each.role != CEILING
-    return charts.sequence_chart(points, each.limits, utc=zone.is_utc, percent=percent_scale)
+    found = [(look.time, measured_of(each, look.measured)) for look in looks]
+    points = [Bounded(time, known.value, known.lower, known.upper) for time, known in found]
+    is_relative = each.asked.role != CEILING
+    return charts.sequence_chart(points, each.limits, utc=zone.is_utc, percent=is_relative)
 
 
 def ratio_chart(looks: Sequence[Seen], zone: Zone) -> Options:
@@ -233,32 +231,24 @@ def _figures(numbered: NumberedDecision) -> Table:
         f"Figures of decision {numbered.number}",
         [
             Column("figure"),
-            Column("value", number=True),
-            Column("bounds", number=True),
-            Column("asked", number=True),
-            Column("rolls back at", number=True),
+            Column("value"),
+            Column("asked"),
         ],
         [
             *(Row(name, [cells.text(name), cells.text(text)]) for name, text in facts),
             *(
-                Row(f"{place} {each.metric}", list(_measured(each)))
+                Row(
+                    f"{place} {each.metric}",
+                    [
+                        cells.text(f"{each.role} {each.metric}"),
+                        cells.text(figure_words(each)),
+                        cells.text(limit_words(each)),
+                    ],
+                )
                 for place, each in enumerate(decision.measured)
             ),
         ],
     )
-
-
-def _measured(measured: Measured) -> Iterator[cells.Json]:
-    write = number if measured.role == CEILING else relative
-    yield cells.text(f"{measured.role} {measured.metric}")
-    yield cells.text("not estimable" if measured.value is None else write(measured.value))
-    bounds = NOTHING
-    if measured.lower is not None and measured.upper is not None:
-        bounds = f"{relative(measured.lower)} … {relative(measured.upper)}"
-    yield cells.text(bounds)
-    plain = number if measured.role == CEILING else "{:.1%}".format
-    yield cells.text(plain(measured.threshold))
-    yield cells.text(NOTHING if measured.tolerance is None else plain(measured.tolerance))
 
 
 def split_marks(decisions: Sequence[NumberedDecision]) -> list[Mark]:

@@ -7,19 +7,17 @@ from tidegate_server.dashboard import cells
 from tidegate_server.dashboard.cells import Column, Row, Table
 from tidegate_server.dashboard.environment import Environment, Experiments, Flags
 from tidegate_server.dashboard.words import (
-    Tone,
     Zone,
     changed_at,
     flag_words,
     freshness_words,
     health_words,
     stage_words,
-    status_words,
-    verdict_words,
 )
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.state import ENDED, Status
+from tidegate_server.experiment_text import Tone, status_words, verdict_words
 from tidegate_server.report_text import NOTHING
 
 _URGENT = (Status.ROLLING_BACK, Status.AWAITING_APPROVAL, Status.HELD, Status.PAUSED)
