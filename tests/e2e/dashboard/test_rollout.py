@@ -39,6 +39,8 @@ interval: 1s
 def draft(stack: Stack, busy: Traffic) -> None:
     """An experiment on the busy flag, of which v2 has nothing yet."""
     stack.split("chat-model", v1=100, v2=0)
+    stack.apply_flag("search-ranking", lexical=40, neural=40, hybrid=20)
+    stack.apply_flag("summary-length", short=90, long=10)
     plan = parse_experiment_file("plan", PLAN).plan
     with grpc.insecure_channel(stack.address) as channel:
         stub = experiment_service_pb2_grpc.ExperimentServiceStub(channel)
@@ -69,7 +71,7 @@ def test_a_rollout_is_started_approved_and_seen_rolled_back(
     expect(state).to_have_text("waits for approval")
     here = bar.locator("li[aria-current=step]")
     expect(here).to_contain_text("test")
-    expect(here).to_contain_text("must be approved")
+    expect(here).to_contain_text("somebody approves")
     expect(page.get_by_role("button", name="Resume …")).to_be_hidden()
     operator.picture("experiment")
     ask(page, "Approve", "looks good")
@@ -97,6 +99,7 @@ def test_a_rollout_is_started_approved_and_seen_rolled_back(
     line = overview.locator('tr[data-key="chat-v2"]')
     expect(line).to_contain_text("rolled back")
     expect(line).to_contain_text("0 %")
+    expect(line).to_contain_text(reason)
     operator.picture("overview")
 
 

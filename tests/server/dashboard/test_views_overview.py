@@ -14,7 +14,7 @@ from tidegate_server.experiment_text import Tone
 
 def test_experiments_that_need_somebody_come_first() -> None:
     def made(key: str, status: Status, minutes: int = 0) -> Experiment:
-        state = State(status, since=NOW + minutes * MINUTE)
+        state = State(status, since=NOW + minutes * MINUTE, reason=f"because of {key}")
         plan = replace(PLAN, key=ExperimentKey(key))
         return Experiment(plan, state, 1, NOW, NOW)
 
@@ -36,6 +36,7 @@ def test_experiments_that_need_somebody_come_first() -> None:
     assert column(table, "experiment") == order
     assert [row.tone for row in table.rows][:4] == [Tone.BAD, Tone.WARN, Tone.WARN, Tone.PLAIN]
     assert table.rows[0].cells[0]["href"] == "/prod/experiments/back"
+    assert column(table, "verdict")[-2:] == ["not looked yet", "because of over"]
     own = overview.experiments_table("prod", known, UTC_ZONE, "another-flag")
     assert own.rows == []
     assert "flag" not in [each.title for each in own.columns]

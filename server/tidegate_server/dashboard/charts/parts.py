@@ -57,7 +57,7 @@ def base(utc: bool) -> Options:
         "useUTC": utc,
         "animation": False,
         "aria": {"enabled": False},  # the page names each chart, and shows its figures as text
-        "textStyle": {"fontFamily": "inherit", "fontSize": 11},
+        "textStyle": {"fontFamily": "Roboto, sans-serif", "fontSize": 11},
         "grid": {"left": 6, "right": 14, "top": 12, "bottom": 6, "containLabel": True},
         "tooltip": {"trigger": "axis", "confine": True, "transitionDuration": 0},
     }

@@ -14,6 +14,7 @@ from tidegate_server.dashboard.views.experiment import StageView
 from tidegate_server.dashboard.views.flag import variants_table
 from tidegate_server.dashboard.words import headline
 from tidegate_server.domain.experiments.records import Experiment, Seen
+from tidegate_server.domain.experiments.state import ACTIVE
 from tidegate_server.experiment_text import status_words, verdict_words
 
 
@@ -112,7 +113,8 @@ class ExperimentPage:
             why.text = headline(found) + reason.replace("..", ".")
             said = verdict_words(found.state.verdict)
             looked = page.zone.stamp(found.state.looked)
-            verdict.text = f"Last look, {looked}: {said.text}." if found.state.looked else ""
+            going_on = found.state.looked is not None and found.state.status in ACTIVE
+            verdict.text = f"Last look, {looked}: {said.text}." if going_on else ""
             if actions is not None:
                 actions.show(found)
 
@@ -154,19 +156,25 @@ class _Stages:
     ) -> None:
         self._stages = stages
         self._reasons = reasons
-        self._shown: tuple[list[StageView], list[str]] | None = None
         self._bar = node("ol", "stages", tabindex=0, aria_label="Stages")
         self._why = node("div", aria_live="polite")
+        self._shown_stages: list[StageView] = []
+        self._shown_reasons: list[str] = []
         page.draw(self._draw)
 
     def _draw(self) -> None:
         stages, reasons = self._stages(), self._reasons()
-        if (stages, reasons) == self._shown:
-            return
-        self._shown = stages, reasons
+        if stages != self._shown_stages:
+            self._shown_stages = stages
+            self._draw_bar()
+        if reasons != self._shown_reasons:
+            self._shown_reasons = reasons
+            self._draw_reasons()
+
+    def _draw_bar(self) -> None:
         self._bar.clear()
         with self._bar:
-            for each in stages:
+            for each in self._shown_stages:
                 current = {"aria_current": "step"} if each.place == "now" else {}
                 with node("li", f"{each.place} {each.said.tone}", **current):
                     Text("span", each.name, "name")
@@ -174,10 +182,12 @@ class _Stages:
                     with node("ul"):
                         for line in each.lines:
                             Text("li", line.text, line.tone)
+
+    def _draw_reasons(self) -> None:
         self._why.clear()
         with self._why:
-            if reasons:
+            if self._shown_reasons:
                 Text("p", "The last look says:", "note")
                 with node("ul", "reasons"):
-                    for reason in reasons:
+                    for reason in self._shown_reasons:
                         Text("li", reason)

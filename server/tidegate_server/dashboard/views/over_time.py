@@ -16,7 +16,7 @@ _TITLES = {
     "rating": "User satisfaction (mean rating)",
     "cost_usd": "Cost of a request, USD",
 }
-_LEAST = timedelta(minutes=5)
+_LEAST = timedelta(minutes=2)
 """What is young is shown over so long a time at least."""
 
 _QUANTILES = ("p50", "p95", "p99")

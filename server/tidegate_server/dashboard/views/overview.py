@@ -77,7 +77,7 @@ def experiments_table(name: str, known: Experiments | None, zone: Zone, flag: st
             Column("stage"),
             Column("share", number=True, help="What the treatment has of the units"),
             Column("health", help="Whether the last look's evidence can be built on"),
-            Column("verdict"),
+            Column("verdict", help="What the last look said; of one that has ended, why"),
             Column("since"),
         ],
         [
@@ -101,7 +101,7 @@ def _urgency(experiment: Experiment) -> tuple[int, float, str]:
 def _experiment(name: str, experiment: Experiment, zone: Zone, *, with_flag: bool) -> Row:
     plan, state = experiment.plan, experiment.state
     status = status_words(state.status)
-    urgent = state.status in _URGENT
+    urgent, ended = state.status in _URGENT, state.status in ENDED
     return Row(
         plan.key,
         [
@@ -111,7 +111,7 @@ def _experiment(name: str, experiment: Experiment, zone: Zone, *, with_flag: boo
             cells.text(stage_words(plan, state)),
             cells.text(percent(state.share_ppm)),
             cells.said(health_words(state)),
-            cells.said(verdict_words(state.verdict)),
+            cells.text(state.reason) if ended else cells.said(verdict_words(state.verdict)),
             cells.moment(state.since or experiment.created, zone),
         ],
         tone=status.tone if urgent else Tone.PLAIN,
