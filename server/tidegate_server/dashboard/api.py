@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 CALL_SECONDS = 5.0
 """How long one call may take."""
 
-CLIENT_NAME = "dashboard"
+CLIENT_NAME = "tidegate dashboard"
+"""By which the dashboards that watch a server are told from its SDKs."""
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),  # a snapshot can be large

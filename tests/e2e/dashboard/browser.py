@@ -10,6 +10,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 VIEW, OPERATE = "viewer-token-0123456", "operator-token-01234"
+SETTINGS = {
+    "TIDEGATE_DASHBOARD_LISTEN": "127.0.0.1:0",
+    "TIDEGATE_DASHBOARD_TOKEN": VIEW,
+    "TIDEGATE_DASHBOARD_OPERATOR_TOKEN": OPERATE,
+}
+"""Of a stack with a dashboard."""
+
 SCREENSHOTS = "TIDEGATE_SCREENSHOTS"
 """Where pictures for the docs are put; not set: none are made."""
 

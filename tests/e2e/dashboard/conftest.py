@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.e2e.dashboard.browser import OPERATE, VIEW, Visitor, chromium, running_browser
+from tests.e2e.dashboard.browser import OPERATE, SETTINGS, VIEW, Visitor, chromium, running_browser
 from tests.e2e.dashboard.traffic import Traffic, traffic
 from tests.e2e.stack import Stack, running_stack
 
@@ -14,12 +14,7 @@ from tests.e2e.stack import Stack, running_stack
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A `tidegate up` with a dashboard."""
     chromium()
-    with running_stack(
-        tmp_path_factory.mktemp("tidegate"),
-        TIDEGATE_DASHBOARD_LISTEN="127.0.0.1:0",
-        TIDEGATE_DASHBOARD_TOKEN=VIEW,
-        TIDEGATE_DASHBOARD_OPERATOR_TOKEN=OPERATE,
-    ) as running:
+    with running_stack(tmp_path_factory.mktemp("tidegate"), **SETTINGS) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
-from tests.e2e.dashboard.browser import OPERATE, VIEW, Visitor, chromium
+from tests.e2e.dashboard.browser import OPERATE, SETTINGS, VIEW, Visitor, chromium
 from tests.e2e.dashboard.fast_dashboard import FASTER
 from tests.e2e.dashboard.traffic import traffic
 from tests.e2e.stack import WITHOUT_SETTINGS, Stack, free_port, running_stack
@@ -43,12 +43,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with many flags, and a running experiment on each fourth."""
     chromium()
-    with running_stack(
-        tmp_path_factory.mktemp("crowded"),
-        TIDEGATE_DASHBOARD_LISTEN="127.0.0.1:0",
-        TIDEGATE_DASHBOARD_TOKEN=VIEW,
-        TIDEGATE_DASHBOARD_OPERATOR_TOKEN=OPERATE,
-    ) as stack:
+    with running_stack(tmp_path_factory.mktemp("crowded"), **SETTINGS) as stack:
         for number in range(FLAGS):
             stack.apply_flag(f"flag-{number}", a=100, b=0)
         with grpc.insecure_channel(stack.address) as channel:

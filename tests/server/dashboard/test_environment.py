@@ -197,7 +197,7 @@ async def test_the_server_says_which_environment_it_serves(
     assert followed.misnamed == ""
     assert followed.watchers.value is not None
     assert [(each.client_name, each.count) for each in followed.watchers.value.groups] == [
-        ("dashboard", 1)
+        ("tidegate dashboard", 1)
     ]
     wrong = Environment("production", Api(settings.listen))
     wrong.watchers.listen(lambda: None)

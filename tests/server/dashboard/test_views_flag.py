@@ -87,14 +87,16 @@ def watching(*groups: tuple[str, int, int]) -> assignment_service_pb2.ListWatche
 
 
 def test_who_has_which_revision_is_counted() -> None:
-    found = watching(("web", 9, 3), ("web", 6, 1), ("", 7, 2))
+    found = watching(("web", 9, 3), ("web", 6, 1), ("", 7, 2), ("tidegate dashboard", 9, 1))
     words = flag.reached_words(found, stored(7))
     assert words.startswith("5 of 6 connected SDKs")
     assert "host:1 alone" in words
     table = flag.watchers_table(found, stored(7))
     assert column(table, "has this flag") == ["as it is now", "older", "as it is now"]
     assert column(table, "client") == ["web", "web", "(no name)"]
-    assert flag.reached_words(watching(), stored()).startswith("No SDK is connected")
+    alone = watching(("tidegate dashboard", 9, 1))
+    assert flag.reached_words(alone, stored()).startswith("No SDK is connected")
+    assert flag.watchers_table(alone, stored()).rows == []
     assert flag.reached_words(None, stored()) == "Not known yet."
 
 

@@ -11,9 +11,10 @@ from google.protobuf import json_format
 from tidegate import wire
 from tidegate.clause_words import asked_words
 from tidegate.model import PPM, Flag, Rule, RuleSplit
-from tidegate.v1 import flag_pb2, flag_service_pb2
+from tidegate.v1 import assignment_service_pb2, flag_pb2, flag_service_pb2
 from tidegate_server import report_text
 from tidegate_server.dashboard import cells, charts
+from tidegate_server.dashboard.api import CLIENT_NAME
 from tidegate_server.dashboard.cells import Column, Row, Table
 from tidegate_server.dashboard.charts import Mark
 from tidegate_server.dashboard.environment import Report, Revisions, Watching
@@ -90,15 +91,22 @@ def reached_words(watching: Watching | None, flag: flag_pb2.Flag) -> str:
     """Say how many have the flag as it is now."""
     if watching is None:
         return "Not known yet."
-    total = sum(group.count for group in watching.groups)
+    groups = _sdks(watching)
+    total = sum(group.count for group in groups)
     if not total:
         return f"No SDK is connected to the server process {watching.process}."
-    have = sum(group.count for group in watching.groups if group.revision >= flag.revision)
+    have = sum(group.count for group in groups if group.revision >= flag.revision)
     return (
         f"{have:,} of {total:,} connected SDKs were sent this flag as it is now (revision "
         f"{flag.revision:,} or later). Of the server process {watching.process} alone; each knows "
         "its own."
     )
+
+
+def _sdks(watching: Watching | None) -> list[assignment_service_pb2.WatcherGroup]:
+    """Return those who watch, without dashboards."""
+    groups = watching.groups if watching else ()
+    return [group for group in groups if group.client_name != CLIENT_NAME]
 
 
 def watchers_table(watching: Watching | None, flag: flag_pb2.Flag) -> Table:
@@ -121,7 +129,7 @@ def watchers_table(watching: Watching | None, flag: flag_pb2.Flag) -> Table:
                     cells.text("as it is now" if group.revision >= flag.revision else "older"),
                 ],
             )
-            for group in (watching.groups if watching else ())[:MOST_LISTED]
+            for group in _sdks(watching)[:MOST_LISTED]
         ],
         "Nobody is connected. An application connects with",
         'tidegate.Client("host:port", client_name="web")',
