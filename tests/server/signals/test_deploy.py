@@ -18,6 +18,7 @@ from tests.server.signals.conftest import Roles
 from tests.server.signals.scraping import Samples
 from tests.server.signals.test_roles import until
 from tidegate.v1 import event_service_pb2, event_service_pb2_grpc, flag_service_pb2_grpc
+from tidegate_server.dashboard.serve import OpenPages
 from tidegate_server.signals.controller import EXPERIMENTS, note_experiments, note_leadership
 from tidegate_server.signals.metrics import registry_of
 
@@ -76,8 +77,9 @@ async def exposed(roles: Roles) -> dict[str, set[str]]:
     note_experiments({})
     controller = generate_latest(registry_of("controller", "prod", EXPERIMENTS)).decode()
     note_leadership(leads=False)
+    dashboard = generate_latest(registry_of("dashboard", "prod", OpenPages())).decode()
     found: dict[str, set[str]] = {"tidegate_experiment_share_ratio": {"experiment"}}
-    for samples in (await roles.server(), worker, Samples(controller)):
+    for samples in (await roles.server(), worker, Samples(controller), Samples(dashboard)):
         for family in samples.families.values():
             for sample in family.samples:
                 found.setdefault(sample.name, set()).update(sample.labels)
