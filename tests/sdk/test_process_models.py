@@ -40,6 +40,12 @@ def app(environ, start_response):
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def threads_before() -> set[threading.Thread]:
+    """The threads that there were before this module: a stack's traffic may go on beside it."""
+    return set(threading.enumerate())
+
+
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with fake_server(FIRST) as server:
@@ -313,5 +319,6 @@ def test_a_server_that_comes_late_is_found_though_grpc_was_imported_first() -> N
             assert process.wait(30) == 0
 
 
-def test_nothing_here_leaves_a_thread_behind() -> None:
-    assert not [each for each in threading.enumerate() if each.name.startswith("tidegate")]
+def test_nothing_here_leaves_a_thread_behind(threads_before: set[threading.Thread]) -> None:
+    left = set(threading.enumerate()) - threads_before
+    assert not [each for each in left if each.name.startswith("tidegate")]
