@@ -50,7 +50,8 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
     web = Web(secret.get_secret_value() if secret else None, SystemClock())
     async with open_store(settings) as client, web:
         configs = ConfigFeed(RedisConfigStore(client, environment), _nobody)
-        store = RedisExperimentStore(client, environment)
+        waits = settings.wait_replicas
+        store = RedisExperimentStore(client, environment, wait_replicas=waits)
         experiments = ExperimentFeed(store)
         feeds: tuple[Feed[Any], ...] = (configs, experiments)
         clock = StoreClock(client)
@@ -73,7 +74,11 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
         evidence = Evidence(aggregate_store(client, settings), event_log(client, settings), clock)
         looks = Looks(configs, evidence, gates, ExperimentCommits(store, configs), clock)
         controller = Controller(
-            Lease(RedisLeadership(client, environment), name, settings.lease_seconds),
+            Lease(
+                RedisLeadership(client, environment, wait_replicas=waits),
+                name,
+                settings.lease_seconds,
+            ),
             Schedule(experiments, looks, gates, clock),
             gates,
             replicas,

@@ -66,7 +66,9 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         commits = Commits(configs, feed, clock)
         flags = Flags(commits)
         aggregates = aggregate_store(client, settings)
-        experiments = RedisExperimentStore(client, settings.environment)
+        experiments = RedisExperimentStore(
+            client, settings.environment, wait_replicas=settings.wait_replicas
+        )
         experiment_feed = ExperimentFeed(experiments)
         replicas = RedisReplicaStore(client, settings.environment)
         replica_feed = ReplicaFeed(replicas, settings.replica_heartbeat_seconds)

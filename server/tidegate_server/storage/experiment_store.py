@@ -43,11 +43,13 @@ class RedisExperimentStore:
 
     They lie in the slot of its configuration, so that a step and its change of split are one
     script. Every commit has a random token, by which it is recognised when it is sent again because
-    its reply was lost.
+    its reply was lost. A step that decides something is done once `wait_replicas` replicas of the
+    store have it, so that a fail-over undoes no decision.
     """
 
-    def __init__(self, client: Redis, environment: str) -> None:
+    def __init__(self, client: Redis, environment: str, *, wait_replicas: int = 0) -> None:
         self._client = client
+        self._wait_replicas = wait_replicas
         self._keys = ExperimentKeys(environment)
         self._config = ConfigKeys(environment)
 
@@ -114,7 +116,8 @@ class RedisExperimentStore:
             *_decisions(commit),
             *change,
         ]
-        done, *details = await run(self._client, _COMMIT, keys, arguments)
+        replicas = self._wait_replicas if commit.decisions else 0
+        done, *details = await run(self._client, _COMMIT, keys, arguments, replicas=replicas)
         if done != b"done":
             raise _refusal(commit, done, *details)
 

@@ -13,11 +13,14 @@ _STOP = Script.named("stop_leading")
 class RedisLeadership:
     """One environment's lease. Times are the store's own, so that no clock of a controller counts.
 
-    A token outlives its lease: it counts until another controller takes the lease.
+    A token outlives its lease: it counts until another controller takes the lease. It is given out
+    once `wait_replicas` replicas of the store know of it: after a fail-over it is not given out
+    again.
     """
 
-    def __init__(self, client: Redis, environment: str) -> None:
+    def __init__(self, client: Redis, environment: str, *, wait_replicas: int = 0) -> None:
         self._client = client
+        self._wait_replicas = wait_replicas
         self._key = ExperimentKeys(environment).leader
 
     async def acquire(self, controller: str, seconds: float) -> Fence | None:
@@ -29,7 +32,11 @@ class RedisLeadership:
             StoreUnavailable: the store can't be reached.
         """
         fence = await run(
-            self._client, _LEAD, [self._key], [controller, max(1, round(seconds * 1_000))]
+            self._client,
+            _LEAD,
+            [self._key],
+            [controller, max(1, round(seconds * 1_000))],
+            replicas=self._wait_replicas,
         )
         return None if fence is None else Fence(fence)
 
