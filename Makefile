@@ -11,7 +11,7 @@ demo: $(READY) ## Roll out two real model versions: one is promoted, one rolled 
 	$(BIN)/tidegate demo $(ARGS)
 
 test: lint ## All checks but the slow ones: lint, types, contracts, tests, packages
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile --max-worker-restart=0 -m "not slow" $(ARGS)
 
 test-all: lint ## Everything, the slow tests too; with coverage, which doubles the time
 	$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
