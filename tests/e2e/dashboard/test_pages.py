@@ -97,13 +97,18 @@ def test_figures_equal_the_reports_and_the_samples(
         busy.go_on()
 
 
+ALIKE = 10
+"""So many reports in a row must be the same: three seconds of them."""
+
+
 def settled(stack: Stack) -> report_service_pb2.Report:
     """Return a report that stays as it is: nothing is on its way any more."""
-    before = calls.report(stack.address, "chat-model")
-    for _ in range(50):
-        time.sleep(0.3)  # runs of the worker are less than that apart
+    before, alike = calls.report(stack.address, "chat-model"), 0
+    for _ in range(100):
+        time.sleep(0.3)  # runs of the worker are less than that apart, but on a busy machine
         report = calls.report(stack.address, "chat-model")
-        if report.variants == before.variants:
+        alike = alike + 1 if report.variants == before.variants else 0
+        if alike == ALIKE:
             return report
         before = report
     raise AssertionError("figures go on moving")
