@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -265,19 +266,22 @@ def test_a_test_sets_the_replicas_of_its_client() -> None:
 
 
 def test_a_child_process_follows_by_itself_and_counts_anew(
-    server: FakeServer, replicas: FakeReplicas
+    server: FakeServer, replicas: FakeReplicas, tmp_path: Path
 ) -> None:
     replicas.first = told(replica("a", "v2"))
+    picked = tmp_path / "picked"
 
     def send() -> None:
         replicas.until(lambda: replicas.watches == 2, 30)
+        until(picked.exists)
         replicas.send(told(replica("c", "v2")))
 
     sender = threading.Thread(target=send)
     sender.start()
     said = run(
         server,
-        """
+        f"""
+from pathlib import Path
 pool = client.replicas("chat-model", fallback="v1")
 assert pool.wait_ready(20)
 choice = client.assign("chat-model", "user-1")
@@ -288,6 +292,7 @@ def work():
     with pool.pick(choice) as chosen:
         (member,) = pool._source.known.groups["v2"]
         say(under_way=len(member.under_way), id=chosen.id)
+    Path({str(picked)!r}).touch()
     until(lambda: names() == ["c"])
     client.close()
 with pool.pick(choice):
