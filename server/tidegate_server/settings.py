@@ -21,7 +21,7 @@ PREFIX = "TIDEGATE_"
 OFF = "off"
 METRICS_PATH = "/metrics"
 _SECRET = frozenset({"redis_url", "webhook_secret", "dashboard_token", "dashboard_operator_token"})
-_URL_SCHEMES = ("redis", "rediss", "unix")
+_URL_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 
 
 class LogFormat(StrEnum):
@@ -65,7 +65,8 @@ def parse_address(address: str) -> tuple[str, int]:
 
 
 def without_password(url: str) -> str:
-    """Return a store's URL with its user and password replaced by ***: what may be shown."""
+    """Return a store's URL with its user and passwords replaced by ***: what may be shown."""
+    url = re.sub(r"(password=)[^&]*", r"\1***", url)
     parts = urlsplit(url)
     if "@" not in parts.netloc:
         return url
@@ -151,7 +152,8 @@ class Settings(BaseSettings):
         None,
         repr=False,
         description="URL of the store, such as redis://host:6379/0, rediss://… with TLS, "
-        "or unix:///path; leave it out for the embedded Valkey of `tidegate up`",
+        "unix:///path, or redis+sentinel://host:26379,host:26379/service; leave it out for the "
+        "embedded Valkey of `tidegate up`",
     )
     listen: Annotated[str, AfterValidator(_check_address)] = Field(
         "127.0.0.1:7070",

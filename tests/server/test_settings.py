@@ -155,6 +155,11 @@ def test_programs_of_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rediss://user:p@ss@host:6379/0", "rediss://***@host:6379/0"),
         ("redis://:secret@host", "redis://***@host"),
         ("unix:///data/valkey.sock", "unix:///data/valkey.sock"),
+        ("unix:///v.sock?password=secret&db=2", "unix:///v.sock?password=***&db=2"),
+        (
+            "redis+sentinel://u:secret@one:26379,two/main/1?sentinel_password=secret",
+            "redis+sentinel://***@one:26379,two/main/1?sentinel_password=***",
+        ),
     ],
 )
 def test_urls_are_shown_without_password(url: str, shown: str) -> None:

@@ -96,6 +96,7 @@ def note_decision(experiment: str, decision: Decision, revision: int = 0) -> Non
         before=decision.before.status.value,
         after=decision.after.status.value,
         share=decision.after.share_ppm / PPM,
+        phase=decision.phase,
         revision=revision,
         verdict=decision.verdict.value if decision.verdict else None,
         units=decision.units,

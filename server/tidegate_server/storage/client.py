@@ -15,6 +15,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 
 from tidegate_server.errors import ConfigurationError, StoreFull, StoreUnavailable
 from tidegate_server.signals.metrics import STORE_ERRORS
+from tidegate_server.storage.sentinel import SCHEME, PrimaryPool, SentinelUrl
 
 TIMEOUT_SECONDS = 5.0
 """How long to wait for a connection, and for a reply: well above the second that reads block."""
@@ -83,24 +84,32 @@ def open_client(url: str | None) -> Redis:
             "or run `tidegate up`, which brings its own"
         )
     try:
-        keep_alive = {} if urlsplit(url).scheme == "unix" else {"socket_keepalive": True}
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=TIMEOUT_SECONDS,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            health_check_interval=30,
-            retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), _RETRIES),
-            protocol=2,  # replies then have one shape in every redis-py that we support
-            **keep_alive,
-        )
+        return Redis.from_pool(_pool(url))
     except ValueError as error:
         raise ConfigurationError(
-            "TIDEGATE_REDIS_URL: it must look like redis://host:6379/0, rediss://host:6379/0 "
-            f"or unix:///path/to/socket ({error})"
+            "TIDEGATE_REDIS_URL: it must look like redis://host:6379/0, rediss://host:6379/0, "
+            f"unix:///path/to/socket or {SCHEME}://host:26379,host:26379/service/0 ({error})"
         ) from None
-    return Redis.from_pool(pool)
+
+
+def _pool(url: str) -> BlockingConnectionPool:
+    scheme = urlsplit(url).scheme
+    timeouts: dict[str, Any] = {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+    }
+    if scheme != "unix":
+        timeouts["socket_keepalive"] = True
+    options: dict[str, Any] = {
+        "max_connections": CONNECTIONS,
+        "timeout": TIMEOUT_SECONDS,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), _RETRIES),
+        "protocol": 2,  # replies then have one shape in every redis-py that we support
+    }
+    if scheme == SCHEME:
+        return PrimaryPool(SentinelUrl.parse(url), timeouts, **options)
+    return BlockingConnectionPool.from_url(url, **timeouts, **options)
 
 
 def _source(name: str) -> bytes:
@@ -127,9 +136,18 @@ async def run(
         except exceptions.NoScriptError:
             return await _call(client, replicas, "EVAL", script.source, len(keys), *keys, *args)
         except exceptions.ReadOnlyError:
-            # After a fail-over the address may be another server's: connect anew.
-            await client.connection_pool.disconnect(inuse_connections=False)
+            await _connect_anew(client)
             raise
+
+
+async def _connect_anew(client: Redis) -> None:
+    """Close all connections, those in use when their command has ended.
+
+    After a fail-over the primary is another server, and the former one may not know it yet.
+    """
+    pool = client.connection_pool
+    await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+    await pool.disconnect(inuse_connections=False)
 
 
 async def _call(client: Redis, replicas: int, *command: bytes | str | int) -> Any:
@@ -145,6 +163,7 @@ async def _call(client: Redis, replicas: int, *command: bytes | str | int) -> An
             raise reply
     reply, acknowledged = replies
     if acknowledged < replicas:
+        await _connect_anew(client)
         raise StoreUnavailable(
             f"{acknowledged} of {replicas} replicas of the store at {address(client)} "
             f"acknowledged within {_REPLICAS_MS:,} ms: start them, or lower TIDEGATE_WAIT_REPLICAS",
@@ -195,11 +214,14 @@ def _advice(error: exceptions.RedisError) -> str | None:
 
 def address(client: Redis) -> str:
     """Return the URL a client connects to, without user and password."""
-    kwargs = client.connection_pool.connection_kwargs
+    pool = client.connection_pool
+    if isinstance(pool, PrimaryPool):
+        return str(pool.url)
+    kwargs = pool.connection_kwargs
     database = kwargs.get("db", 0)
     if "path" in kwargs:
         return f"unix://{kwargs['path']}?db={database}"
-    secure = "ssl" in client.connection_pool.connection_class.__name__.lower()
+    secure = "ssl" in pool.connection_class.__name__.lower()
     host, port = kwargs.get("host", "localhost"), kwargs.get("port", 6379)
     return f"{'rediss' if secure else 'redis'}://{host}:{port}/{database}"
 

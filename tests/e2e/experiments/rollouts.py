@@ -106,6 +106,14 @@ class Rollout:
             found = stub.ListDecisions(request, timeout=SECONDS, wait_for_ready=True)
         return [decision_from_message(each) for each in found.decisions]
 
+    def treatment_ppm(self) -> int:
+        """Return the treatment's share in the flag's split."""
+        with grpc.insecure_channel(self.address) as channel:
+            flags = flag_service_pb2_grpc.FlagServiceStub(channel)
+            request = flag_service_pb2.GetFlagRequest(key=self.plan.flag)
+            split = flags.GetFlag(request, timeout=SECONDS, wait_for_ready=True).flag.split
+        return sum(each.share_ppm for each in split if each.variant == self.plan.treatment)
+
     @contextmanager
     def _stub(self) -> Iterator[experiment_service_pb2_grpc.ExperimentServiceStub]:
         with grpc.insecure_channel(self.address) as channel:
@@ -121,6 +129,9 @@ def check_log(plan: Plan, decisions: Sequence[NumberedDecision]) -> None:
     for former, later in pairwise(made):
         assert later.before.status is former.after.status, "each begins where the last one ended"
         assert later.time >= former.time
+    phases = [each.decision.phase for each in decisions]
+    begun = [each.revision or each.decision.phase for each in decisions]
+    assert phases[1:] == begun[:-1], "each new split begins a phase"
     entered: dict[str, datetime] = {}
     for each in made:
         if each.action is Action.ENTER:

@@ -173,6 +173,7 @@ def check_log(
     for before, after in pairwise(log):
         assert _place(before.after) == _place(after.before), (before, after)
         assert before.time.ToDatetime() <= after.time.ToDatetime()
+        assert after.phase == (before.revision or before.phase)
     assert _place(log[-1].after) == _place(state)
     changes = [each.revision for each in log if each.revision]
     assert changes == sorted(set(changes))

@@ -32,6 +32,7 @@ ROLL_BACK = Decision(
     before=OBSERVING,
     after=replace(OBSERVING, status=Status.ROLLED_BACK, share_ppm=0),
     stage="test",
+    phase=9,
     verdict=Verdict.BREACH,
     units=412.0,
 )
@@ -65,6 +66,7 @@ def test_a_decision_is_counted_and_is_one_line() -> None:
             "before": "observing",
             "after": "rolled_back",
             "share": 0.0,
+            "phase": 9,
             "revision": 12,
             "verdict": "breach",
             "units": 412.0,

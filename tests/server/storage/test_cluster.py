@@ -112,7 +112,7 @@ async def test_experiments_are_stored_and_deleted(cluster: Any, environment: str
     step = ExperimentCommit(
         Experiment(PLAN, State(Status.OBSERVING), 1, NOW, NOW),
         FlagChange(Revision(1), FlagKey("chat-model"), flag()),
-        [Decision(NOW, Action.START, "anna", "why not", State(), State(), "canary")],
+        [Decision(NOW, Action.START, "anna", "why not", State(), State(), "canary", 1)],
         fence,
         Seen(NOW, "canary", 50_000, Verdict.PASS, (), None, None, 1.0),
     )

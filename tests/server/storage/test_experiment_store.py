@@ -64,7 +64,7 @@ def experiment(version: int = 1, state: State | None = None, plan: Plan = PLAN) 
 
 
 def decision(action: Action = Action.START, why: str = "asked for by anna") -> Decision:
-    return Decision(NOW, action, "anna", why, State(), RUNNING, "canary")
+    return Decision(NOW, action, "anna", why, State(), RUNNING, "canary", 1)
 
 
 def seen(seconds: int = 0) -> Seen:

@@ -27,7 +27,7 @@ ONLY = Shard(0)
 STEP = ExperimentCommit(
     Experiment(PLAN, State(Status.OBSERVING), 1, NOW, NOW),
     FlagChange(Revision(1), FlagKey("chat-model"), flag()),
-    [Decision(NOW, Action.START, "anna", "why not", State(), State(), "canary")],
+    [Decision(NOW, Action.START, "anna", "why not", State(), State(), "canary", 1)],
 )
 CHANGE = FlagChange(Revision(1), FlagKey("chat-model"), flag())
 

@@ -30,8 +30,8 @@ def decision_line(numbered: NumberedDecision) -> Text:
 def show_log(decisions: Sequence[NumberedDecision]) -> Table:
     """Lay out a line for each decision."""
     table = new_table(
-        *("#", "time", "action", "actor", "stage", "from", "to", "share", "look", "why"),
-        numbers=("#", "share"),
+        *("#", "time", "action", "actor", "stage", "phase", "from", "to", "share", "look", "why"),
+        numbers=("#", "phase", "share"),
     )
     for numbered in decisions:
         decision = numbered.decision
@@ -41,6 +41,7 @@ def show_log(decisions: Sequence[NumberedDecision]) -> Table:
             Text(decision.action, style="bold"),
             Text(decision.actor),
             Text(decision.stage),
+            Text(str(decision.phase or NOTHING)),
             styled(status_words(decision.before.status)),
             styled(status_words(decision.after.status)),
             _share(decision),
@@ -76,6 +77,7 @@ def show_decision(
             ),
         ),
         ("share", Text(_share(decision))),
+        ("phase", Text(str(decision.phase or "the flag was gone"))),
         ("revision", Text(str(numbered.revision) if numbered.revision else "the split stayed")),
         ("look", _look(decision)),
         ("units", Text(_units(decision))),

@@ -42,6 +42,7 @@ def _json(event_id: str, environment: str, plan: Plan, told: NumberedDecision) -
         "status": decision.after.status,
         "share_before": decision.before.share_ppm / PPM,
         "share": decision.after.share_ppm / PPM,
+        "phase": decision.phase,
         "revision": told.revision,
         "verdict": decision.verdict,
         "units": decision.units,

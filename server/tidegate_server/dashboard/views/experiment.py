@@ -223,6 +223,7 @@ def _figures(numbered: NumberedDecision) -> Table:
         ("from", status_words(decision.before.status).text),
         ("to", status_words(decision.after.status).text),
         ("stage", decision.stage or NOTHING),
+        ("phase", f"{decision.phase:,}" if decision.phase else "the flag was gone"),
         ("verdict", verdict),
         ("units of the smaller arm", units),
         ("revision", revision),

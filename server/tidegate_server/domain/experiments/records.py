@@ -68,8 +68,9 @@ class Measured:
 class Decision:
     """A change of status or split, and what led to it.
 
-    before, after: the states. stage: its name. verdict: of the look; None for a command. units: of
-    the smaller arm. why: one sentence.
+    before, after: the states. stage: its name. phase: of the flag when it was made, whose evidence
+    was judged; 0 where the flag was gone. A changed split begins the next one. verdict: of the
+    look; None for a command. units: of the smaller arm. why: one sentence.
     """
 
     time: datetime
@@ -79,6 +80,7 @@ class Decision:
     before: State
     after: State
     stage: str
+    phase: int
     verdict: Verdict | None = None
     units: float | None = None
     measured: tuple[Measured, ...] = ()

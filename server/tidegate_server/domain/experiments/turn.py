@@ -121,6 +121,7 @@ class Turn:
             before=self.before,
             after=after,
             stage=stage_of(self.plan, self.state).name,
+            phase=self.flag.phase,
             verdict=self.verdict,
             units=evidence.units if evidence else None,
             measured=(*self._compared(), *self._under_ceilings()),

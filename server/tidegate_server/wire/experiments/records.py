@@ -62,6 +62,7 @@ def decision_to_message(numbered: NumberedDecision) -> experiment_pb2.Decision:
         units=decision.units,
         measured=map(_measured_to_message, decision.measured),
         revision=numbered.revision,
+        phase=decision.phase,
     )
 
 
@@ -83,6 +84,7 @@ def decision_from_message(message: experiment_pb2.Decision) -> NumberedDecision:
         before=read_state(message.before, "before", reader),
         after=read_state(message.after, "after", reader),
         stage=message.stage,
+        phase=message.phase,
         verdict=reader.optional_enum(VERDICTS, message.verdict, "verdict"),
         units=message.units if message.HasField("units") else None,
         measured=tuple(map(_measured_from_message, message.measured)),

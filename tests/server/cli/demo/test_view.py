@@ -14,7 +14,7 @@ from tidegate_server.domain.experiments.state import State, Status
 
 STATE = State(Status.OBSERVING, stage=1, share_ppm=25 * PERCENT, baked=15 * MINUTE)
 DECISION = Decision(
-    NOW, Action.ENTER, CONTROLLER, "test is ready: v2 has 25 %", STATE, STATE, "test"
+    NOW, Action.ENTER, CONTROLLER, "test is ready: v2 has 25 %", STATE, STATE, "test", 4
 )
 
 

@@ -178,6 +178,7 @@ def a_decision(**changes: object) -> NumberedDecision:
         before=STATE,
         after=replace(STATE, status=Status.ROLLING_BACK, share_ppm=0),
         stage="test",
+        phase=9,
         verdict=Verdict.BREACH,
         units=1_234.0,
         measured=MEASURED,
@@ -193,15 +194,16 @@ def test_a_decision_is_a_line_or_a_row_of_the_log() -> None:
     approved = a_decision(verdict=None, units=None, measured=(), after=STATE, actor="anna")
     rows = printed(show_log([a_decision(), approved]), console(width=220)).splitlines()
     cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in rows if "│" in row]
-    assert cells[0][3:9] == [
+    assert cells[0][3:10] == [
         "controller",
         "test",
+        "9",
         "observing",
         "rolling back",
         "25 % → 0 %",
         "harm is shown",
     ]
-    assert cells[1][3:9] == ["anna", "test", "observing", "observing", "25 %", "–"]
+    assert cells[1][3:10] == ["anna", "test", "9", "observing", "observing", "25 %", "–"]
 
 
 def test_a_decision_is_explained_with_all_that_led_to_it() -> None:
@@ -209,9 +211,10 @@ def test_a_decision_is_explained_with_all_that_led_to_it() -> None:
     looks = [a_look(minutes) for minutes in (3, 2, 1)]
     lines = printed(show_decision(PLAN, a_decision(), looks, (), at), at).splitlines()
     assert lines[0].startswith("chat-v2: decision 4, roll back in test: latency_ms is worse by at")
-    told = {line.split("  ")[0]: line.strip() for line in lines[1:9]}
+    told = {line.split("  ")[0]: line.strip() for line in lines[1:10]}
     assert told["from"].endswith("observing to rolling back")
     assert told["share"].endswith("25 % → 0 %")
+    assert told["phase"].endswith("9")
     assert told["revision"].endswith("17")
     assert told["units"].endswith("1,234 in the smaller arm")
     assert any(line.startswith("guardrail  latency_ms  -2.0%") for line in lines)

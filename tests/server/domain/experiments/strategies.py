@@ -242,6 +242,7 @@ decisions = st.builds(
     before=states,
     after=states,
     stage=keys,
+    phase=st.integers(0, 1 << 53),
     verdict=st.none() | st.sampled_from(Verdict),
     units=st.none() | finite,
     measured=tuples(measured),

@@ -278,15 +278,13 @@ def test_a_rollback_ends_only_when_nothing_is_left_to_see() -> None:
 
 
 def test_a_decision_says_what_led_to_it() -> None:
-    step = decide(PLAN, OBSERVING, look(Verdict.BREACH, 5 * PERCENT, NOW), NOW)
+    breach = look(Verdict.BREACH, 5 * PERCENT, NOW)
+    step = decide(PLAN, OBSERVING, replace(breach, flag=replace(breach.flag, phase=7)), NOW)
     assert step.share_ppm == 0
     assert PLAN.split(0) == (SplitShare(PLAN.control, PPM), SplitShare(PLAN.treatment, 0))
     (decision,) = step.decisions
-    assert (decision.action, decision.actor, decision.stage) == (
-        Action.ROLL_BACK,
-        "controller",
-        "canary",
-    )
+    assert (decision.action, decision.actor) == (Action.ROLL_BACK, "controller")
+    assert (decision.stage, decision.phase) == ("canary", 7)
     assert (decision.verdict, decision.units) == (Verdict.BREACH, 5_000)
     goal, margin, ceiling = decision.measured
     assert (goal.metric, goal.role, goal.threshold) == ("rating", "goal", 0.05)
