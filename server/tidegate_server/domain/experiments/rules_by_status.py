@@ -91,7 +91,8 @@ def _held(turn: Turn) -> Step | None:
         return _held_too_long(turn)
     share = stage_of(turn.plan, turn.state).share_ppm
     back = Status.OBSERVING if turn.splits(share) else Status.ENTERING
-    return turn.to(back, Action.OBSERVE, "the evidence is healthy again")
+    why, since = "the evidence is healthy again", turn.state.waiting_since
+    return turn.to(back, Action.OBSERVE, why, waiting_since=since)
 
 
 def _held_too_long(turn: Turn) -> Step | None:

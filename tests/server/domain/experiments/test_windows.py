@@ -9,7 +9,7 @@ from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, 
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.experiments.decide import decide
-from tidegate_server.domain.experiments.plan import ChangeWindow, Plan, Weekday
+from tidegate_server.domain.experiments.plan import AfterHold, ChangeWindow, Plan, Weekday
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.experiments.windows import may_rise
 
@@ -71,6 +71,18 @@ def test_a_stage_waits_for_its_window_and_does_not_stand_still() -> None:
     monday = datetime(2026, 2, 2, 8, tzinfo=UTC)
     step = decide(plan, state, look(Verdict.PASS, 5 * PERCENT, monday), monday)
     assert (step.state.status, step.share_ppm) == (Status.OBSERVING, 25 * PERCENT)
+
+
+def test_an_experiment_that_is_started_at_the_weekend_waits_for_monday() -> None:
+    first = replace(PLAN.stages[0], hold_limit=HOUR, after_hold=AfterHold.ROLL_BACK)
+    plan = replace(with_window(OFFICE), stages=(first, *PLAN.stages[1:]))
+    state, now = replace(ENTERING, stage=0, share_ppm=0), SATURDAY
+    for _ in range(20):
+        now += HOUR / 6
+        state = decide(plan, state, look(Verdict.PASS, 0, now), now).state
+    assert (state.status, state.waiting_since) == (Status.ENTERING, None)
+    monday = datetime(2026, 2, 2, 8, tzinfo=UTC)
+    assert decide(plan, state, look(Verdict.PASS, 0, monday), monday).share_ppm == 5 * PERCENT
 
 
 def test_what_is_unhealthy_stands_still_outside_of_windows_too() -> None:
