@@ -269,7 +269,7 @@ ERROR = MetricName("error")
 
 def flawless(*ceilings: Ceiling, size: float = 10_000) -> tuple[Verdict, tuple[str, ...]]:
     """Return what is said of a test of 50 % in which nobody has met an error, by these ceilings."""
-    guardrails = (Margin(ERROR, 0.2, 0.2), *ceilings)
+    guardrails: tuple[Margin | Ceiling, ...] = (Margin(ERROR, 0.2, 0.2), *ceilings)
     goal = Goal(MetricName("rating"), tolerance=0.1, planned_units=size)
     plan = replace(WIDE, goal=goal, guardrails=guardrails)
     made = traffic(share_ppm=50 * PERCENT, v1=Version(errors=0.0), v2=Version(0.5, 0.0, 4.4))
