@@ -119,9 +119,8 @@ def _watching(turn: Turn) -> Step | None:
     watch, state = turn.plan.watch, turn.state
     if watch and not (state.healthy and state.baked >= watch):
         return None
-    return turn.to(
-        Status.SUCCEEDED, Action.FINISH, f"healthy for {format_duration(state.baked)} at 100 %"
-    )
+    seen = f"healthy for {format_duration(state.baked)}" if watch else "no watch is asked for"
+    return turn.to(Status.SUCCEEDED, Action.FINISH, f"{seen} at 100 %")
 
 
 def _nothing(turn: Turn) -> Step | None:

@@ -29,7 +29,7 @@ PATIENCE = timedelta(days=3)
 
 def _stage(name: str, percent: int, bake: timedelta = ZERO, **given: Any) -> Stage:
     """Return a stage that ends by itself, whatever becomes of its evidence."""
-    limit = {"hold_limit": PATIENCE, "after_hold": AfterHold.ROLL_BACK}
+    limit: dict[str, Any] = {"hold_limit": PATIENCE, "after_hold": AfterHold.ROLL_BACK}
     return Stage(name, percent * PERCENT, bake, **limit | given)
 
 
