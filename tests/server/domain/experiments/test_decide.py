@@ -361,6 +361,14 @@ def test_a_whole_run_without_fault() -> None:
     ]
 
 
+def test_without_a_watch_nothing_is_said_of_its_health() -> None:
+    watching = replace(OBSERVING, status=Status.WATCHING, share_ppm=PPM)
+    for watch, said in ((MINUTE, "healthy for 1m"), (timedelta(), "no watch is asked for")):
+        state = replace(watching, healthy=True, baked=watch, looked=NOW)
+        after = observed(Verdict.PASS, timedelta(), state, replace(PLAN, watch=watch))
+        assert (after.status, after.reason) == (Status.SUCCEEDED, f"{said} at 100 %")
+
+
 COMPLETE = replace(OBSERVING, looked=NOW, healthy=True, baked=HOUR, streak=5)
 
 
