@@ -368,9 +368,8 @@ class ExperimentStore(Protocol):
 
 
 class Progress(StrEnum):
-    """How far something outside has come."""
+    """What came of something outside."""
 
-    RUNNING = "running"
     PASSED = "passed"
     FAILED = "failed"
 

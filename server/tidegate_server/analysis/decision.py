@@ -35,6 +35,7 @@ class MetricEvidence:
         harm that is tolerable must not roll back, though it may not be promoted. None: never.
     detectable: the true effect that this evidence would have found, as the report shows it.
     harm: the bounds that tell whether to roll back, if they are others (`for_harm`).
+    settled: why a guardrail holds though no bounds can be given, in words; empty: it must be shown.
     """
 
     name: str
@@ -46,6 +47,7 @@ class MetricEvidence:
     scale: Scale = Scale.RELATIVE
     detectable: float | NotEstimable | None = None
     harm: Source | None = None
+    settled: str = ""
 
     def gain(self, alpha: float) -> Bounds | NotEstimable:
         """Return the bounds of the improvement: positive is better."""
@@ -153,8 +155,7 @@ def _weigh(evidence: Evidence, alpha: float) -> Judgement:
     gains = [(each, each.gain(alpha)) for each in evidence.metrics]
     missing = [text for metric, gain in gains if (text := _missing(metric, gain))]
     if gains and not missing:
-        shown = [_shown(m, gain) for m, gain in gains if isinstance(gain, Bounds)]
-        return Judgement(Verdict.WIN, tuple(shown))
+        return Judgement(Verdict.WIN, tuple(_shown(metric, gain) for metric, gain in gains))
     futile = [text for metric, gain in gains if (text := _futile(metric, gain))]
     if futile:
         return Judgement(Verdict.LOSE, tuple(futile))
@@ -175,6 +176,8 @@ def _harms(metrics: Sequence[MetricEvidence], alpha: float) -> Iterator[str]:
 
 def _missing(metric: MetricEvidence, gain: Bounds | NotEstimable) -> str:
     """Say what is still to be shown of one metric; empty if nothing is."""
+    if metric.settled:
+        return ""
     if isinstance(gain, NotEstimable):
         return f"{metric.name}: {gain}"
     if isinstance(metric.role, Guardrail):
@@ -206,7 +209,9 @@ def _open_goal(metric: MetricEvidence, gain: Bounds, least: float) -> str:
     return text
 
 
-def _shown(metric: MetricEvidence, gain: Bounds) -> str:
+def _shown(metric: MetricEvidence, gain: Bounds | NotEstimable) -> str:
+    if isinstance(gain, NotEstimable):
+        return metric.settled
     if isinstance(metric.role, Guardrail):
         limit = metric.amount(metric.role.margin)
         return f"{metric.name} is worse by at most {metric.amount(-gain.lower)}; margin {limit}"

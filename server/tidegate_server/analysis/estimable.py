@@ -14,6 +14,7 @@ class Cause(StrEnum):
     ZERO_VARIANCE = "the data show no variation to judge a difference by"
     ZERO_CONTROL = "the control's figure is 0"
     NOT_POSITIVE = "a ratio needs figures of one sign, other than 0"
+    NOTHING_OCCURRED = "it occurred in neither arm: no ratio; a guardrail with max needs none"
     SATURATED = "more units than the bitmap can count"
     TOO_FEW_UNITS = "fewer than two units"
     NO_COMMON_PHASE = "control and treatment have no phase in common"

@@ -43,6 +43,7 @@ from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.live import ServerState
 from tidegate_server.signals.metrics import registry_of
 from tidegate_server.signals.tracing import tracing_from
+from tidegate_server.storage.clock import StoreClock
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore
 from tidegate_server.storage.replica_store import RedisReplicaStore
@@ -84,7 +85,9 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
             events=EventServicer(events, KnownArms(configs, feed), clock),
             reports=ReportServicer(flags, Reports(aggregates), SeriesReader(aggregates), clock),
             experiments=ExperimentServicer(
-                Experiments(experiments, ExperimentCommits(experiments, feed), feed, clock),
+                Experiments(
+                    experiments, ExperimentCommits(experiments, feed), feed, StoreClock(client)
+                ),
                 experiment_feed,
                 settings.heartbeat_seconds,
             ),

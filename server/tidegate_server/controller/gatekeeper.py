@@ -82,6 +82,7 @@ class Gatekeeper:
         """
         plan, state, now = experiment.plan, experiment.state, self._clock.now()
         due = checks_due(plan, state, now)
+        self._forget_done(plan.key)
         results = await self._results.load(plan.key) if due else {}
         missing = {name: each for name, each in due.items() if name not in results}
         self._make(experiment, missing, fence)
@@ -101,6 +102,15 @@ class Gatekeeper:
         tasks = [each.task for checks in self._under_way.values() for each in checks.values()]
         self.keep(())
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget_done(self, key: ExperimentKey) -> None:
+        """Forget checks that are done: what came of them is in the store, or must be asked again.
+
+        Of one that is done while the results are read it is not known yet.
+        """
+        under_way = self._under_way.get(key, {})
+        for name in [name for name, each in under_way.items() if each.task.done()]:
+            del under_way[name]
 
     def _make(self, experiment: Experiment, wanted: Mapping[str, Check], fence: Fence) -> None:
         """Begin the checks that are wanted and not under way, and end the others."""

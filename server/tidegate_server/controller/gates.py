@@ -86,7 +86,7 @@ def gate_of(
     failed, waiting = [], []
     for name, check in checks.items():
         result = results.get(name)
-        if result is None or result.progress is Progress.RUNNING:
+        if result is None:
             waiting.append(f"{check}: {said.get(name, 'no answer yet')}")
         elif result.progress is Progress.FAILED:
             failed.append(f"{check}: {result.why}")

@@ -116,7 +116,7 @@ class Web:
                 return Answer(response.status, await _beginning(response, most_bytes))
         except TimeoutError:
             return Answer(0, f"no answer within {seconds:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return Answer(0, f"can't be reached: {str(error) or type(error).__name__}")
 
 

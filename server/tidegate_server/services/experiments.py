@@ -26,7 +26,7 @@ from tidegate_server.errors import (
     RevisionConflict,
     VersionConflict,
 )
-from tidegate_server.ports import Clock, ExperimentCommit, ExperimentStore
+from tidegate_server.ports import ExperimentCommit, ExperimentStore, SharedClock
 from tidegate_server.services.commits import confirmed_in_time
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_commits import ExperimentCommits
@@ -38,11 +38,16 @@ class Experiments:
     """Creates, reads and deletes experiments, and does what people ask of them.
 
     What people ask is decided by what the experiment and its flag look like, and made only if both
-    still do; otherwise it is decided anew.
+    still do; otherwise it is decided anew. clock: the store's time, as controllers have it: by that
+    of a server that is late a preflight would be over when it begins.
     """
 
     def __init__(
-        self, store: ExperimentStore, commits: ExperimentCommits, feed: ConfigFeed, clock: Clock
+        self,
+        store: ExperimentStore,
+        commits: ExperimentCommits,
+        feed: ConfigFeed,
+        clock: SharedClock,
     ) -> None:
         self._store = store
         self._commits = commits
@@ -80,6 +85,7 @@ class Experiments:
         wrong = await self.validate(plan, unread)
         if wrong:
             raise InvalidFields(wrong)
+        await self._clock.read()
         now = self._clock.now()
         draft = Experiment(plan, State(), version=1, created=now, updated=now)
         try:
@@ -144,6 +150,7 @@ class Experiments:
         _check(asked)
         async with confirmed_in_time():
             await self._feed.ready.wait()
+            await self._clock.read()
             if asked.request is Request.START:
                 asked = await self._informed(key, asked)
             while True:

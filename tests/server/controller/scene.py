@@ -234,7 +234,7 @@ async def scene(client: Redis, environment: str, web: Web) -> AsyncIterator[Scen
             configs,
             told,
             Flags(Commits(stored, configs, clock)),
-            Experiments(store, commits, configs, clock),
+            Experiments(store, commits, configs, StoreClock(client)),
             store,
             RedisEventLog(client, environment, 1),
             RedisAggregateStore(client, environment, 1),

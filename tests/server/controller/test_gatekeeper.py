@@ -23,6 +23,7 @@ from tidegate_server.domain.experiments.state import Status
 from tidegate_server.domain.replicas.replica import Replica, ReplicaId, ReplicaState, Report
 from tidegate_server.ports import Fence, Progress
 from tidegate_server.storage.gate_results import RedisGateResults
+from tidegate_server.storage.keys import ExperimentKeys
 from tidegate_server.storage.replica_store import RedisReplicaStore
 
 CANARY = PLAN.stages[0]
@@ -87,6 +88,19 @@ async def test_a_no_is_remembered_but_not_by_the_next_attempt(
     assert looked.experiment.state.status is Status.REJECTED
     again = await scene.ask(Request.RETRY)
     assert await settled(desk, again, fence) == OPEN
+
+
+async def test_what_the_store_has_lost_is_asked_again(
+    scene: Scene, desk: Desk, fence: Fence, receiver: Receiver
+) -> None:
+    """As after a fail-over to a replica that had not heard of it, under the same leader."""
+    experiment = await scene.start(hooked(receiver.url, "hook"))
+    await desk.gates.gate(experiment, fence)
+    [task] = [each for each in asyncio.all_tasks() if "_run" in repr(each.get_coro())]
+    await task
+    assert await scene.client.delete(ExperimentKeys(scene.environment).gates(PLAN.key)) == 1
+    assert await settled(desk, experiment, fence) == OPEN
+    assert len(receiver.of("/hook")) == 2
 
 
 async def test_what_a_hook_says_meanwhile_is_told(

@@ -88,6 +88,12 @@ async def test_no_answer(web: Web, receiver: Receiver) -> None:
     assert str(refused).startswith("can't be reached: ")
 
 
+async def test_a_host_that_no_name_can_be(web: Web) -> None:
+    answer = await web.get("http://a..b/", 5, 100)
+    assert answer.status == 0
+    assert str(answer).startswith("can't be reached: ")
+
+
 async def test_proxies_of_the_environment_are_not_used(
     web: Web, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,8 +192,8 @@ async def test_a_start_takes_the_share_that_is_there(service: Service) -> None:
 REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"v1": 90, "v2": 10}, "Start", "v2 has 10 % already, and stage 'canary' begins with 5 %"),
     ({"v1": 90, "v2": 0, "v3": 10}, "Start", "an experiment needs all of the split"),
-    ({}, "Approve", "is draft: approve is for one that is awaiting_approval"),
-    ({}, "Retry", "retry is for one that is aborted, rejected, rolled_back"),
+    ({}, "Approve", "has the status 'draft': approve is for one that waits for approval"),
+    ({}, "Retry", "retry is for one that was rolled back, rejected or aborted"),
 ]
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +15,7 @@ from tests.server.storage.samples import flag
 from tidegate.model import FlagChange, FlagKey, Revision, SplitShare, VariantKey
 from tidegate_server.domain.experiments.decide import decide
 from tidegate_server.domain.experiments.look import Look, flag_seen
+from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Experiment, Step
 from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import State, Status
@@ -25,6 +26,7 @@ from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_commits import ExperimentCommits
 from tidegate_server.services.experiments import Experiments
 from tidegate_server.services.flags import Flags
+from tidegate_server.storage.clock import StoreClock
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore
 
@@ -52,7 +54,7 @@ async def process(client: Redis, environment: str) -> AsyncIterator[Process]:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(feed.run())
         await feed.ready.wait()
-        experiments = Experiments(store, commits, feed, Midnight())
+        experiments = Experiments(store, commits, feed, StoreClock(client))
         yield Process(store, feed, Flags(Commits(configs, feed, Midnight())), commits, experiments)
         feed.end()
 
@@ -130,6 +132,29 @@ async def test_a_request_is_decided_anew_when_others_were_first(
         assert past.flags[KEY].split == PLAN.split(0)
 
 
+class Told:
+    """A clock that is right once it was read."""
+
+    def __init__(self) -> None:
+        self._now = NOW
+
+    async def read(self) -> None:
+        self._now = LATER
+
+    def now(self) -> datetime:
+        return self._now
+
+
+async def test_what_people_ask_for_has_the_time_that_controllers_have(one: Process) -> None:
+    experiments = Experiments(one.store, one.commits, one.feed, Told())
+    plan = replace(PLAN, key=ExperimentKey("chat-v3"))
+    assert (await experiments.create(plan)).created == LATER
+    aborted = await Experiments(one.store, one.commits, one.feed, Told()).ask(
+        PLAN.key, Command(Request.ABORT, "anna")
+    )
+    assert (aborted.updated, aborted.state.since) == (LATER, LATER)
+
+
 async def test_what_is_not_confirmed_in_time_says_so(
     client: Redis, environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +162,8 @@ async def test_what_is_not_confirmed_in_time_says_so(
     configs = RedisConfigStore(client, environment)
     await configs.commit(FlagChange(Revision(1), KEY, flag()))
     store, feed = RedisExperimentStore(client, environment), ConfigFeed(configs, ignore)
-    nobody_follows = Experiments(store, ExperimentCommits(store, feed), feed, Midnight())
+    commits = ExperimentCommits(store, feed)
+    nobody_follows = Experiments(store, commits, feed, StoreClock(client))
     with pytest.raises(StoreUnavailable, match=r"not confirmed within 0\.2 s"):
         await nobody_follows.create(PLAN)
     assert await store.load() == {}

@@ -65,7 +65,7 @@ async def test_results_of_gates_are_the_leaders(
     assert await gates.load(PLAN.key) == {}
     fence = await leadership.acquire("a", 10)
     assert fence is not None
-    await gates.note(PLAN.key, "health", GateResult(Progress.RUNNING, "asked", NOW), fence)
+    await gates.note(PLAN.key, "health", FAILED, fence)
     await gates.note(PLAN.key, "health", PASSED, fence)
     await gates.note(PLAN.key, "evaluation", FAILED, fence)
     await leadership.release("a")

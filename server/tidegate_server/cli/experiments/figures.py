@@ -47,9 +47,9 @@ def show_over_time(
     """Draw how what is known of one compared metric came about, look by look."""
     seen = [_of(metric, each.measured) for each in looks]
     known = [each for each in seen if each is not None]
-    if len(known) < _FEWEST:
-        return Text("")
     intervals = [None if each is None else _interval(each) for each in seen]
+    if len(intervals) - intervals.count(None) < _FEWEST:
+        return Text("")
     lines = chart(intervals, _limits(known[-1], metrics), _HEIGHT, marks)
     first, last = (f"{look.time.astimezone():%H:%M:%S}" for look in (looks[0], looks[-1]))
     head = f"{metric}, change under the treatment; {len(looks)} looks from {first} to {last}"

@@ -44,6 +44,7 @@ def validate(
     plan = experiment_file.plan
     stages = ", ".join(f"{each.name} {percent(each.share_ppm)}" for each in plan.stages)
     print_text(f"{file}: nothing is wrong: {plan.treatment} against {plan.control}: {stages}")
+    _note_what_is_not_shown(plan)
 
 
 def start(
@@ -62,6 +63,7 @@ def start(
         current = find_experiment(stubs, key)
         if current is None:
             _create(stubs, experiment_file)
+            _note_what_is_not_shown(experiment_file.plan)
         else:
             _check_draft(experiment_file, current)
     if draft:
@@ -73,6 +75,16 @@ def start(
     except CallRefused as error:
         message = f"{error}\nit stays a draft: mend that and start it again"
         raise CallRefused(message, error.code) from error
+
+
+def _note_what_is_not_shown(plan: Plan) -> None:
+    """Say that a promotion of this plan shows less than its goal and its margins may suggest."""
+    if plan.compares and not any(each.decide for each in plan.stages):
+        named = ", ".join(map(str, dict.fromkeys(plan.compared)))
+        print_text(
+            f"note: no stage decides, so {plan.treatment} is promoted unless harm is shown, "
+            f"whatever becomes of {named}: add `decide: true` to a stage that must show it"
+        )
 
 
 def _create(stubs: Stubs, experiment_file: ExperimentFile) -> None:

@@ -91,11 +91,11 @@ def _broken(plan: Plan, ceilings: tuple[tuple[bool, ...], ...], found: Findings)
     """Say which ceilings are broken by enough of the last looks."""
     for ceiling, past, reading in zip(plan.ceilings, ceilings, found.ceilings, strict=True):
         if sum(past) >= ceiling.broken:
-            window = format_duration(ceiling.window)
-            yield (
-                f"{ceiling.metric} is {reading.value:.3g} over the last {window}; "
-                f"{'at least' if ceiling.floor else 'at most'} {ceiling.limit:.3g} is allowed"
-            )
+            said = f"was beyond its limit in {sum(past)} of the last {len(past)} looks"
+            if past[-1]:
+                said = f"is {reading.value:.3g} over the last {format_duration(ceiling.window)}"
+            side = "at least" if ceiling.floor else "at most"
+            yield f"{ceiling.metric} {said}; {side} {ceiling.limit:.3g} is allowed"
 
 
 def _quality(quality: Quality, least_p: float) -> Quality:

@@ -19,7 +19,7 @@ from tidegate_server.domain.experiments.moves import (
 )
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Action, Step
-from tidegate_server.domain.experiments.requests import ALLOWED, SAFE, Command, Request
+from tidegate_server.domain.experiments.requests import ALLOWED, MEANT_FOR, SAFE, Command, Request
 from tidegate_server.domain.experiments.state import (
     State,
     Status,
@@ -35,11 +35,11 @@ def command(plan: Plan, state: State, asked: Command, flag: FlagSeen, now: datet
     Raises:
         Refused: it makes no sense in this status, or something stands against it.
     """
-    allowed = ALLOWED[asked.request]
-    if state.status not in allowed:
-        where = ", ".join(sorted(allowed))
+    if state.status not in ALLOWED[asked.request]:
+        status = state.status.replace("_", " ")
         raise Refused(
-            f"experiment {plan.key!r} is {state.status}: {asked.request} is for one that is {where}"
+            f"experiment {plan.key!r} has the status {status!r}: {asked.request} is for one that "
+            f"{MEANT_FOR[asked.request]}"
         )
     now = max(now, state.looked or now)
     turn = Turn(plan, state, state, flag, now, actor=asked.actor)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tidegate_server.domain.experiments.assessment import HEALTHY, PASSED, Assessment, assess
-from tidegate_server.domain.experiments.look import Look
+from tidegate_server.domain.experiments.look import FlagSeen, Look
 from tidegate_server.domain.experiments.plan import ZERO, Plan
 from tidegate_server.domain.experiments.records import Seen, Step
 from tidegate_server.domain.experiments.rules_anywhere import ANYWHERE
@@ -48,8 +48,9 @@ def decide_and_see(plan: Plan, state: State, look: Look, now: datetime) -> tuple
 
 def _turn(plan: Plan, state: State, look: Look, now: datetime) -> tuple[Turn, Assessment]:
     now = max(now, state.looked or now)
-    assessment = assess(plan, state, look, now)
-    noted = _noted(plan, state, look, assessment, now)
+    present = _beside(plan, state, look.flag)
+    assessment = assess(plan, present, look, now)
+    noted = _noted(plan, present, look, assessment, now)
     turn = Turn(plan, state, noted, look.flag, now, look=look, assessment=assessment)
     return turn, assessment
 
@@ -62,11 +63,19 @@ def _act(turn: Turn) -> Step:
     return Step(turn.state)
 
 
+def _beside(plan: Plan, state: State, flag: FlagSeen) -> State:
+    """Return the state without what does not hold beside a split that was changed by hand."""
+    shares = [each.ppm for each in plan.split(state.share_ppm)]
+    if [flag.control_ppm, flag.treatment_ppm] == shares:
+        return state
+    if state.status is Status.PAUSED and flag.treatment_ppm != state.share_ppm:
+        state = replace(state, share_ppm=flag.treatment_ppm, baked=ZERO)
+    return replace(state, least_p=1.0)
+
+
 def _noted(plan: Plan, state: State, look: Look, found: Assessment, now: datetime) -> State:
     """Return the state with what the look found."""
     healthy = found.verdict in HEALTHY
-    if state.status is Status.PAUSED and look.flag.treatment_ppm != state.share_ppm:
-        state = replace(state, share_ppm=look.flag.treatment_ppm, baked=ZERO)
     noted = replace(
         state,
         looked=now,
@@ -79,7 +88,8 @@ def _noted(plan: Plan, state: State, look: Look, found: Assessment, now: datetim
         streak=state.streak + 1 if found.verdict in PASSED else 0,
     )
     stands = state.status in IN_STAGE - {Status.AWAITING_APPROVAL} and not _bakes(plan, noted)
-    still = stands and (may_rise(plan, now) or not healthy)
+    missing = not healthy and look.flag.treatment_ppm > 0
+    still = stands and (may_rise(plan, now) or missing)
     return replace(noted, waiting_since=(state.waiting_since or now) if still else None)
 
 

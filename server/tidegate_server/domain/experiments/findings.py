@@ -5,6 +5,7 @@ variant.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, reduce
 
@@ -34,6 +35,11 @@ from tidegate_server.domain.experiments.ceilings import WindowsRead, ceiling_rea
 from tidegate_server.domain.experiments.judged import JudgedMetric, judged_metrics, tuning_of
 from tidegate_server.domain.experiments.look import Findings
 from tidegate_server.domain.experiments.plan import Plan
+from tidegate_server.domain.experiments.rare import (
+    occurred_nowhere,
+    settled_by_ceiling,
+    treated_at_least,
+)
 from tidegate_server.domain.experiments.state import State
 from tidegate_server.domain.metrics import Statistic, direction_of
 from tidegate_server.domain.report_quality import quality_of
@@ -100,7 +106,13 @@ def _evidence(
         name = judged.name
         quantiles = () if name.statistic is Statistic.MEAN else (name.statistic,)
         pairs = pairs_of(name.outcome, control, treated, quantiles)[name.statistic]
-        metrics.append(_metric(judged, flag, pairs, units, tuning))
+        metric = _metric(judged, flag, pairs, units, tuning)
+        if not isinstance(pairs, NotEstimable) and occurred_nowhere(pairs.values()):
+            settled = settled_by_ceiling(plan, judged, treated_at_least(pairs, units))
+            metric = replace(
+                metric, bounds=_unknown(NotEstimable(Cause.NOTHING_OCCURRED)), settled=settled
+            )
+        metrics.append(metric)
     return Evidence(
         metrics=tuple(metrics),
         units=min(sum(each) for each in zip(*both, strict=True)) if both else 0.0,

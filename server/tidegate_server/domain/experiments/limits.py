@@ -88,10 +88,11 @@ def host_and_port(field: str, text: str) -> Problems:
 
 
 def _split(text: str) -> SplitResult | None:
-    """Return the parts of a URL; None if it is none, or its port is no number."""
+    """Return the parts of a URL; None if it is none, its port no number, or its host no name."""
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - it is read, and checked, only when asked for
+        (parts.hostname or "").encode("idna")
     except ValueError:
         return None
     return parts

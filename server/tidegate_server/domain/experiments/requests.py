@@ -51,5 +51,19 @@ ALLOWED: Mapping[Request, frozenset[Status]] = MappingProxyType(
 )
 """The statuses in which each request makes sense."""
 
+MEANT_FOR: Mapping[Request, str] = MappingProxyType(
+    {
+        Request.START: "is a draft",
+        Request.PAUSE: "goes on: in preflight, in a stage or watching",
+        Request.RESUME: "is paused",
+        Request.APPROVE: "waits for approval",
+        Request.SKIP: "goes on, and does not wait for approval",
+        Request.ABORT: "has not ended, and does not roll back already",
+        Request.PROMOTE: "is in a stage",
+        Request.RETRY: "was rolled back, rejected or aborted",
+    }
+)
+"""The same in words: `pause` is for an experiment that …"""
+
 SAFE = frozenset({Request.PAUSE, Request.ABORT})
 """Requests that are granted whatever the flag looks like."""

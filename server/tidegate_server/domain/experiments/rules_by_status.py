@@ -91,7 +91,8 @@ def _held(turn: Turn) -> Step | None:
         return _held_too_long(turn)
     share = stage_of(turn.plan, turn.state).share_ppm
     back = Status.OBSERVING if turn.splits(share) else Status.ENTERING
-    return turn.to(back, Action.OBSERVE, "the evidence is healthy again")
+    why, since = "the evidence is healthy again", turn.state.waiting_since
+    return turn.to(back, Action.OBSERVE, why, waiting_since=since)
 
 
 def _held_too_long(turn: Turn) -> Step | None:
@@ -118,9 +119,8 @@ def _watching(turn: Turn) -> Step | None:
     watch, state = turn.plan.watch, turn.state
     if watch and not (state.healthy and state.baked >= watch):
         return None
-    return turn.to(
-        Status.SUCCEEDED, Action.FINISH, f"healthy for {format_duration(state.baked)} at 100 %"
-    )
+    seen = f"healthy for {format_duration(state.baked)}" if watch else "no watch is asked for"
+    return turn.to(Status.SUCCEEDED, Action.FINISH, f"{seen} at 100 %")
 
 
 def _nothing(turn: Turn) -> Step | None:

@@ -65,7 +65,8 @@ class Scenario:
         outcome = self.outcomes.get(name.outcome)
         if outcome is None:
             raise InvalidField(
-                f"metric {name.outcome}", "is judged by the plan: say what it is like"
+                f"metric {name.outcome}",
+                "is judged by the plan: say what it is like, such as rating=3.9±1.2 or error=1%",
             )
         direction = self.directions.get(name.outcome, KNOWN.get(name.outcome, Direction.UNKNOWN))
         if compared and direction is Direction.UNKNOWN:

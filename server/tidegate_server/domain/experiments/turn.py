@@ -22,6 +22,7 @@ from tidegate_server.domain.experiments.records import (
     Step,
 )
 from tidegate_server.domain.experiments.state import ENDED, Memory, State, Status, stage_of
+from tidegate_server.domain.experiments.windows import waits_for_window
 
 _NEW_PHASE: Mapping[str, Any] = MappingProxyType(
     {"baked": ZERO, "streak": 0, "healthy": False, "least_p": 1.0}
@@ -98,12 +99,15 @@ class Turn:
     def seen(self, assessment: Assessment) -> Seen:
         """Return what this look, whose assessment is given, saw."""
         evidence = assessment.evidence
+        share = self.flag.treatment_ppm
+        shut = waits_for_window(self.plan, self.before, share, self.now)
+        waits = [self.gate.why, "no change window is open, so the share can't rise" if shut else ""]
         return Seen(
             time=self.now,
             stage=stage_of(self.plan, self.state).name,
-            share_ppm=self.flag.treatment_ppm,
+            share_ppm=share,
             verdict=assessment.verdict,
-            reasons=(*assessment.reasons, *([self.gate.why] if self.gate.why else [])),
+            reasons=(*assessment.reasons, *filter(None, waits)),
             units=evidence.units if evidence else None,
             information=evidence.information if evidence else None,
             least_p=assessment.least_p,

@@ -189,6 +189,22 @@ def test_what_the_server_finds_wrong_is_named_in_the_file(tidegate: Cli, files: 
     assert tidegate("experiment", "validate", str(file), "--offline")[0] == 0
 
 
+def test_a_plan_that_never_decides_says_that_its_goal_is_not_waited_for(
+    tidegate: Cli, files: Files
+) -> None:
+    file = files()
+    said = "note: no stage decides, so v2 is promoted unless harm is shown"
+    for words in (("validate",), ("start", "--draft")):
+        assert said not in tidegate("experiment", *words, str(file))[1]
+        tidegate("experiment", "delete", file.stem, "--yes")
+    file.write_text(file.read_text().replace(", decide: true", ""))
+    for words in (("validate",), ("start", "--draft")):
+        code, out, _ = tidegate("experiment", *words, str(file))
+        assert code == 0
+        assert said in out
+        assert "whatever becomes of rating, latency_ms" in out
+
+
 def test_another_plan_needs_another_key(tidegate: Cli, files: Files) -> None:
     tidegate("experiment", "start", str(files()), "--draft")
     changed = files(more="deadline: 1d")

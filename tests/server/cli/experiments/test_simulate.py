@@ -131,7 +131,7 @@ def test_change_windows_count_from_the_start_that_is_named(cli: Cli, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "metric rating: is judged by the plan: say what it is like"),
+        ((), "metric rating: is judged by the plan: say what it is like, such as"),
         (("--metric", "rating=4"), "--metric rating: a rate must be above 0 and below 1, not 4"),
         (("--metric", "rating=4±0"), "--metric rating: mean and deviation must be above 0"),
         (("--metric", "rating"), "--metric: 'rating': write NAME=VALUE, each name once"),

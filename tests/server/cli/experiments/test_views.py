@@ -237,3 +237,11 @@ def test_a_plan_without_watch_ends_with_its_promotion() -> None:
         "promotion: v2 gets 100 %\n"
         in "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
     )
+
+
+def test_what_could_not_be_estimated_yet_is_not_drawn_over_time() -> None:
+    unknown = (Measured("rating", "goal", None, None, None, 0.05),)
+    at = console()
+    looks = [a_look(minutes, unknown) for minutes in (3, 2, 1)]
+    picture = Picture(Experiment(PLAN, STATE, 3, NOW, NOW), looks, ())
+    assert "change under the treatment" not in printed(show_status(picture, at, NOW), at)

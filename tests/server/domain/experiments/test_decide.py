@@ -155,6 +155,18 @@ def test_an_error_at_low_traffic_breaks_no_ceiling(reading: CeilingReading) -> N
     assert state.status is Status.OBSERVING
 
 
+def test_a_breach_is_told_where_events_have_ceased_since() -> None:
+    plan = replace(PLAN, rollback=Rollback(RollbackMode.STEPWISE, MINUTE))
+    state = replace(OBSERVING, status=Status.ROLLING_BACK, ceilings=((True, True, True),))
+    nothing = CeilingReading(NotEstimable(Cause.NO_EVENTS), 0)
+    found = replace(findings(Verdict.PASS, NOW), ceilings=(nothing,))
+    step, saw = decide_and_see(plan, state, Look(seen(5 * PERCENT), found), NOW)
+    assert step.state.status is Status.ROLLING_BACK
+    assert saw.reasons == (
+        "error was beyond its limit in 2 of the last 3 looks; at most 0.05 is allowed",
+    )
+
+
 def test_a_floor_is_broken_from_below() -> None:
     plan = replace(PLAN, guardrails=(Ceiling(MetricName("rating"), 3.5, floor=True, broken=1),))
     low = with_error(look(Verdict.PASS, 5 * PERCENT, NOW, plan=plan), 3.4)
@@ -188,6 +200,20 @@ def test_a_mismatch_that_was_seen_once_stays_until_the_split_changes() -> None:
     assert at(0.5, state).least_p == 1.0
 
 
+def test_a_false_mismatch_ends_with_a_split_that_is_changed_by_hand() -> None:
+    def at(state: State, share_ppm: int) -> State:
+        return decide(PLAN, state, look(Verdict.PASS, share_ppm, NOW), NOW).state
+
+    state = at(replace(OBSERVING, status=Status.HELD, least_p=0.0005), 4 * PERCENT)
+    assert (state.status, state.least_p) == (Status.PAUSED, 1.0)
+    state = at(replace(state, least_p=0.0005), 3 * PERCENT)
+    assert (state.status, state.least_p) == (Status.PAUSED, 1.0)
+    world = World(PLAN, state, seen(3 * PERCENT))
+    assert world.ask(Request.RESUME)
+    state = at(world.state, 3 * PERCENT)
+    assert (state.status, state.share_ppm) == (Status.OBSERVING, 5 * PERCENT)
+
+
 def test_an_outage_holds_and_health_brings_back() -> None:
     state = observed(None, TEN, OBSERVING)
     assert (state.status, state.share_ppm) == (Status.HELD, 5 * PERCENT)
@@ -206,6 +232,16 @@ def test_a_stage_that_stands_still_goes_on_only_on_evidence_that_can_be_trusted(
     assert observed(Verdict.OUTAGE, TEN, waiting, plan).status is Status.HELD
     state = observed(Verdict.INSUFFICIENT, TEN, waiting, plan)
     assert (state.status, state.stage) == (Status.ENTERING, 1)
+
+
+def test_evidence_that_comes_and_goes_does_not_wind_up_the_limit_again() -> None:
+    """The second stage has baked, lacks units, and may stand still for two hours."""
+    state = replace(OBSERVING, stage=1, share_ppm=25 * PERCENT, baked=30 * MINUTE, healthy=True)
+    for number in range(30):
+        verdict = Verdict.OUTAGE if number % 5 == 4 else Verdict.INSUFFICIENT
+        state = observed(verdict, 5 * MINUTE, state)
+    (memory,) = state.memories
+    assert memory.why.startswith("test has stood still for 2h")
 
 
 def test_without_data_a_stage_stands_still_from_the_first_look_on() -> None:
@@ -323,6 +359,14 @@ def test_a_whole_run_without_fault() -> None:
         Action.PROMOTE,
         Action.FINISH,
     ]
+
+
+def test_without_a_watch_nothing_is_said_of_its_health() -> None:
+    watching = replace(OBSERVING, status=Status.WATCHING, share_ppm=PPM)
+    for watch, said in ((MINUTE, "healthy for 1m"), (timedelta(), "no watch is asked for")):
+        state = replace(watching, healthy=True, baked=watch, looked=NOW)
+        after = observed(Verdict.PASS, timedelta(), state, replace(PLAN, watch=watch))
+        assert (after.status, after.reason) == (Status.SUCCEEDED, f"{said} at 100 %")
 
 
 COMPLETE = replace(OBSERVING, looked=NOW, healthy=True, baked=HOUR, streak=5)

@@ -34,6 +34,7 @@ from tidegate_server.domain.events import Arm
 from tidegate_server.domain.experiments.assessment import assess
 from tidegate_server.domain.experiments.ceilings import windows_wanted
 from tidegate_server.domain.experiments.findings import findings
+from tidegate_server.domain.experiments.judged import judged_metrics
 from tidegate_server.domain.experiments.look import CeilingReading, Findings, FlagSeen, Look
 from tidegate_server.domain.experiments.plan import (
     Ceiling,
@@ -44,6 +45,7 @@ from tidegate_server.domain.experiments.plan import (
     QualityRules,
     metric_name,
 )
+from tidegate_server.domain.experiments.rare import settled_by_ceiling
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.metrics import Statistic
 from tidegate_server.services.reports import Report, build_report
@@ -262,11 +264,54 @@ def test_without_a_direction_nothing_is_decided() -> None:
     assert reasons == ("joy: it is not known which way the metric is better",)
 
 
-def test_no_errors_in_either_arm_decide_nothing() -> None:
-    """A canary of 5 % without any error: neither harm nor the margin can be shown."""
+ERROR = MetricName("error")
+
+
+def flawless(*ceilings: Ceiling, size: float = 10_000) -> tuple[Verdict, tuple[str, ...]]:
+    """Return what is said of a test of 50 % in which nobody has met an error, by these ceilings."""
+    guardrails: tuple[Margin | Ceiling, ...] = (Margin(ERROR, 0.2, 0.2), *ceilings)
+    goal = Goal(MetricName("rating"), tolerance=0.1, planned_units=size)
+    plan = replace(WIDE, goal=goal, guardrails=guardrails)
+    made = traffic(share_ppm=50 * PERCENT, v1=Version(errors=0.0), v2=Version(0.5, 0.0, 4.4))
+    made.come(4_000, MINUTE)
+    return verdict(found(made, plan), made, plan)
+
+
+def test_errors_in_neither_arm_are_as_few_as_the_ceiling_asks_for() -> None:
+    judged, reasons = flawless(Ceiling(ERROR, 0.05))
+    assert judged is Verdict.WIN
+    assert reasons[1].startswith("error occurred in neither arm: at most 0.1")
+    assert reasons[1].endswith("% of v2's units meet one; 0.05 is allowed")
+
+
+@pytest.mark.parametrize(
+    "ceilings",
+    [
+        pytest.param((), id="none"),
+        pytest.param((Ceiling(ERROR, 0.001),), id="two thousand units can't show so little"),
+        pytest.param((Ceiling(ERROR, 0.05), Ceiling(ERROR, 0.001, broken=1)), id="the lowest"),
+        pytest.param((Ceiling(ERROR, 0.05, floor=True),), id="a floor"),
+        pytest.param((Ceiling(MetricName("rating"), 9.0),), id="of another metric"),
+    ],
+)
+def test_errors_in_neither_arm_show_no_margin_by_themselves(ceilings: tuple[Ceiling, ...]) -> None:
+    judged, reasons = flawless(*ceilings)
+    assert judged is Verdict.PASS
+    assert reasons == (f"error: {Cause.NOTHING_OCCURRED}",)
+    assert flawless(*ceilings, size=3_000)[0] is Verdict.FLAT
+
+
+def test_nothing_that_is_no_rate_is_settled_by_its_ceiling() -> None:
+    latency = MetricName("latency_ms")
+    plan = replace(WIDE, guardrails=(Margin(latency, 0.2, 0.2), Ceiling(latency, 0.5)))
+    for judged in judged_metrics(plan):
+        assert settled_by_ceiling(plan, judged, 1e6) == ""
+
+
+def test_no_errors_in_either_arm_are_no_harm() -> None:
     made = traffic(v1=Version(errors=0.0), v2=Version(errors=0.0))
     made.come(20_000, MINUTE)
-    assert bounds(found(made), 2) == NotEstimable(Cause.ZERO_VARIANCE)
+    assert bounds(found(made), 2) == NotEstimable(Cause.NOTHING_OCCURRED)
     assert verdict(found(made), made)[0] is Verdict.PASS
 
 

@@ -70,6 +70,7 @@ def test_what_is_sound_has_no_problems(plan: Plan) -> None:
         (hooked(replace(HOOK, url="https:///path")), "stages[0].after[0].url", "https://host/path"),
         (hooked(replace(HOOK, url="http://a:x/")), "stages[0].after[0].url", "is no URL"),
         (hooked(replace(HOOK, url="http://a b/")), "stages[0].after[0].url", "is no URL"),
+        (hooked(replace(HOOK, url="http://a..b/")), "stages[0].after[0].url", "is no URL"),
         (hooked(replace(HOOK, url="http://a/\n")), "stages[0].after[0].url", "is no URL"),
         (
             hooked(replace(HOOK, url="https://me:secret@a/")),

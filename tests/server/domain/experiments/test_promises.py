@@ -10,9 +10,10 @@ from tests.server.analysis.simulation import monte_carlo_error
 from tests.server.domain.experiments.samples import PERCENT, PLAN
 from tests.server.domain.experiments.test_simulate import ERROR, LATENCY, RATING, SCENARIO
 from tidegate_server.domain.experiments.forecast import Forecast
-from tidegate_server.domain.experiments.plan import Ceiling, Goal, Margin, MetricName
+from tidegate_server.domain.experiments.plan import ZERO, Ceiling, Goal, Margin, MetricName
 from tidegate_server.domain.experiments.simulate import simulate
-from tidegate_server.domain.experiments.state import Status
+from tidegate_server.domain.experiments.state import ENDED, Status
+from tidegate_server.domain.experiments.stream import Fault, Trouble
 from tidegate_server.domain.experiments.templates import TEMPLATES
 from tidegate_server.domain.metrics import Statistic
 
@@ -47,7 +48,7 @@ def test_equal_versions_are_hardly_ever_rolled_back_and_never_promoted(runs: int
     found = forecast(runs)
     assert found.endings.get(Status.ROLLED_BACK, 0.0) <= 0.05
     assert found.endings[Status.REJECTED] >= 0.95
-    assert found.endings.get(Status.HELD, 0.0) <= 0.001  # level of the sample ratio's check
+    assert found.endings.get(Status.HELD, 0.0) <= 0.001  # of the sample ratio, for up to 7 days
     assert found.shares.max() == 25 * PERCENT  # nothing got past the stage that decides
 
 
@@ -67,6 +68,21 @@ def test_few_users_break_no_ceiling_by_chance(runs: int) -> None:
     """A bare limit rolls back four in five: two broken clients among ten users are enough."""
     found = forecast(runs, users=100)
     assert found.endings.get(Status.ROLLED_BACK, 0.0) <= 0.05
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_UNITS, Fault.OUTAGE, Fault.SILENCE])
+@pytest.mark.parametrize("start", [0, 50, 100, 170])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_stage_of_a_template_stays_for_ever(name: str, start: int, fault: Fault) -> None:
+    """A mismatch stands for a false alarm, too: neither goes away by itself."""
+    goal, minutes = Goal(RATING, 0.0, tolerance=0.05), timedelta(minutes=15)
+    stages = TEMPLATES[name].stages
+    plan = replace(PRODUCTION, goal=goal, stages=stages, watch=ZERO, interval=minutes)
+    trouble = Trouble(fault, timedelta(minutes=start), timedelta(days=100))
+    traffic = replace(SCENARIO, effects={"rating": 0.1}, troubles=(trouble,))
+    rng, longest = np.random.default_rng(5), timedelta(days=15)
+    found = simulate(plan, traffic.stream(plan), 20, rng, longest)
+    assert found.endings.keys() <= ENDED
 
 
 def test_few_users_are_enough_to_see_a_crash() -> None:

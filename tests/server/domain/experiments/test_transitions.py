@@ -192,7 +192,9 @@ def test_what_comes_of_a_request(asked: Request, status: Status) -> None:
     state, expected = state_in(status), _REQUESTS[asked][_ORDER.index(status)]
     flag = seen(state.share_ppm)
     if expected is None:
-        with pytest.raises(Refused, match=f"is {status}: {asked} is for one that is"):
+        with pytest.raises(
+            Refused, match=f"'{status.replace('_', ' ')}': {asked} is for one that "
+        ):
             command(UNGUARDED, state, Command(asked, "anna"), flag, NOW)
         return
     step = command(UNGUARDED, state, Command(asked, "anna", "because"), flag, NOW)

@@ -8,8 +8,8 @@ import pytest
 from tests.server.domain.experiments.samples import HOUR, MINUTE, NOW, PERCENT, PLAN, look
 from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
-from tidegate_server.domain.experiments.decide import decide
-from tidegate_server.domain.experiments.plan import ChangeWindow, Plan, Weekday
+from tidegate_server.domain.experiments.decide import decide, decide_and_see
+from tidegate_server.domain.experiments.plan import AfterHold, ChangeWindow, Plan, Weekday
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.experiments.windows import may_rise
 
@@ -71,6 +71,43 @@ def test_a_stage_waits_for_its_window_and_does_not_stand_still() -> None:
     monday = datetime(2026, 2, 2, 8, tzinfo=UTC)
     step = decide(plan, state, look(Verdict.PASS, 5 * PERCENT, monday), monday)
     assert (step.state.status, step.share_ppm) == (Status.OBSERVING, 25 * PERCENT)
+
+
+def test_an_experiment_that_is_started_at_the_weekend_waits_for_monday() -> None:
+    first = replace(PLAN.stages[0], hold_limit=HOUR, after_hold=AfterHold.ROLL_BACK)
+    plan = replace(with_window(OFFICE), stages=(first, *PLAN.stages[1:]))
+    state, now = replace(ENTERING, stage=0, share_ppm=0), SATURDAY
+    for _ in range(20):
+        now += HOUR / 6
+        state = decide(plan, state, look(Verdict.PASS, 0, now), now).state
+    assert (state.status, state.waiting_since) == (Status.ENTERING, None)
+    monday = datetime(2026, 2, 2, 8, tzinfo=UTC)
+    assert decide(plan, state, look(Verdict.PASS, 0, monday), monday).share_ppm == 5 * PERCENT
+
+
+SHUT = "no change window is open, so the share can't rise"
+LAST = replace(
+    ENTERING, status=Status.OBSERVING, baked=2 * HOUR, streak=9, healthy=True, looked=SATURDAY
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "share", "shut"),
+    [
+        pytest.param(ENTERING, 5, True, id="a share is to rise"),
+        pytest.param(ENTERING, 25, False, id="it has it already"),
+        pytest.param(replace(LAST, stage=1), 25, False, id="the end of a stage, not the last"),
+        pytest.param(replace(LAST, stage=2), 50, True, id="the promotion"),
+        pytest.param(replace(LAST, stage=2, baked=MINUTE), 50, False, id="it bakes"),
+    ],
+)
+def test_a_look_says_that_it_waits_for_a_window(state: State, share: int, shut: bool) -> None:
+    stages = (*PLAN.stages[:2], replace(PLAN.stages[2], approval=False))
+    state = replace(state, share_ppm=share * PERCENT)
+    found = look(Verdict.PASS, share * PERCENT, SATURDAY)
+    for plan, said in ((replace(with_window(OFFICE), stages=stages), shut), (PLAN, False)):
+        _, saw = decide_and_see(plan, state, found, SATURDAY)
+        assert (SHUT in saw.reasons) is said
 
 
 def test_what_is_unhealthy_stands_still_outside_of_windows_too() -> None:
