@@ -304,3 +304,15 @@ client.close()
     )
     sender.join()
     assert said == [{"under_way": 1, "id": "a"}]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_who_will_never_hear_of_replicas_does_not_wait_for_them(offline: bool) -> None:
+    client = tidegate.Client("127.0.0.1:1", offline=offline)
+    client.close()
+    pool = client.replicas("chat-model")
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(pool.wait_ready()), daemon=True)
+    waiting.start()
+    waiting.join(5)
+    assert waited == [False]
