@@ -16,7 +16,9 @@ from tests.server.controller.receiver import Receiver
 from tests.server.domain.experiments.samples import NOW, PERCENT, PLAN
 from tests.server.domain.replicas.samples import V1, V2, order, replica
 from tests.server.services.test_replica_feed import eventually
+from tests.server.storage.test_replica_store import age
 from tidegate.backoff import Backoff
+from tidegate.evaluation import CompiledSnapshot
 from tidegate.model import Flag, FlagChange, FlagKey, Revision, Snapshot, VariantKey
 from tidegate_server.controller.lease import Term
 from tidegate_server.controller.replicas.driver import WebhookDriver
@@ -76,6 +78,9 @@ class Scene:
             self.store, self.configs, self.experiments, self.errands, QUICK
         )
         self.loaded: dict[ReplicaId, str] = {}
+
+    def know(self, flags: Snapshot) -> None:
+        self.configs._compiled = CompiledSnapshot(flags)
 
     async def start(self, name: str, variant: str = "v1", **more: Any) -> None:
         one = await self.store.register(replica(name, variant, load=0.0, **more))
@@ -151,10 +156,11 @@ async def test_a_stage_gets_its_replicas_before_its_share_and_a_rollback_gives_t
     for index in range(3):
         await scene.start(f"r{index}")
     all_control, entering = snapshot(v1=100, v2=0), experiments(Status.ENTERING)
-    gate = await scene.reconciler.replicas_ready(STAGED, State(Status.ENTERING))
+    scene.know(all_control)
+    gate = await scene.reconciler.replicas_ready(entering[STAGED.key])
     assert (gate.state, gate.why) == (GateState.WAITING, "0 of 2 replicas serve v2")
     assert await scene.settle(all_control, entering) == {"v1": 1, "v2": 2}
-    assert await scene.reconciler.replicas_ready(STAGED, State(Status.ENTERING)) == OPEN
+    assert await scene.reconciler.replicas_ready(entering[STAGED.key]) == OPEN
     half = snapshot(v1=50, v2=50)
     assert await scene.settle(half, experiments(Status.OBSERVING)) == {"v1": 1, "v2": 2}
     assert await scene.settle(all_control, experiments(Status.ROLLING_BACK)) == {"v1": 3}
@@ -222,10 +228,8 @@ async def test_what_a_driver_refuses_is_told_and_another_is_taken(
     failed = (await scene.store.load()).replicas[ReplicaId("a")]
     (failure,) = failed.failures
     assert failure.problem == "its driver answered 422: no such weights"
-    gate = await scene.reconciler.replicas_ready(
-        replace(STAGED, treatment=V2), State(Status.ENTERING)
-    )
-    assert gate == OPEN
+    scene.know(wanted)
+    assert await scene.reconciler.replicas_ready(experiments(Status.ENTERING)[STAGED.key]) == OPEN
 
 
 async def test_an_order_that_is_taken_back_ends_its_errand(
@@ -242,6 +246,26 @@ async def test_an_order_that_is_taken_back_ends_its_errand(
     await scene.store.drain(ReplicaId("r0"))
     await scene.reconciler.tick({}, wanted, NOBODY)
     assert scene.errands.driven((await scene.store.load()).replicas.values()) == {}
+
+
+async def test_what_nobody_could_hear_keeps_its_order(
+    scene: Scene, client: Redis, environment: str
+) -> None:
+    """The store was away while a replica loaded: that it was not heard is not its failure."""
+    one = await scene.store.register(replica("r0", load=0.0, order=order("v2")))
+    await scene.start("r1")
+    await scene.store.order([replace(one, order=replace(order("v2"), since=one.heard))], NOBODY)
+    for name in ("r0", "r1"):
+        await age(client, environment, ReplicaId(name), timedelta(minutes=1))
+    await scene.reconciler.tick({}, snapshot(v1=50, v2=50), NOBODY)
+    kept = (await scene.store.load()).replicas[one.id]
+    assert kept.order is not None
+    assert kept.failures == ()
+
+
+async def test_no_gate_opens_for_a_flag_that_is_not_known(scene: Scene) -> None:
+    gate = await scene.reconciler.replicas_ready(experiments(Status.ENTERING)[STAGED.key])
+    assert (gate.state, gate.why) == (GateState.WAITING, "flag chat-model is not known")
 
 
 async def test_a_former_leader_orders_nothing(
