@@ -28,6 +28,7 @@ from tidegate_server.errors import FencedOff, Retriable
 from tidegate_server.ports import Fence, ReplicaStore
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.signals.replicas import note_replicas
 from tidegate_server.waiting import pause
 
 log = structlog.get_logger(__name__)
@@ -114,6 +115,7 @@ class Reconciler:
             for name, replica in changed.items():
                 _log(before.replicas[name], replica)
         after = replace(before, replicas={**before.replicas, **changed})
+        note_replicas(after, self._policy)
         self._errands.keep(_loading(after, snapshot))
 
     def _of_flag(

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
 from tests.sdk.flags import make_flag
@@ -16,6 +17,7 @@ from tests.server.controller.receiver import Receiver
 from tests.server.domain.experiments.samples import NOW, PERCENT, PLAN
 from tests.server.domain.replicas.samples import V1, V2, order, replica
 from tests.server.services.test_replica_feed import eventually
+from tests.server.signals.scraping import Samples
 from tests.server.storage.test_replica_store import age
 from tidegate.backoff import Backoff
 from tidegate.evaluation import CompiledSnapshot
@@ -41,6 +43,8 @@ from tidegate_server.errors import FencedOff
 from tidegate_server.ports import Fence
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.replicas import REPLICAS
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore
@@ -148,6 +152,8 @@ async def test_replicas_follow_the_split_in_both_directions(scene: Scene) -> Non
     assert await scene.settle(snapshot(v1=75, v2=25)) == {"v1": 3, "v2": 1}
     assert await scene.settle(snapshot(v1=0, v2=100)) == {"v2": 4}
     assert await scene.settle(snapshot(v1=90, v2=10)) == {"v1": 3, "v2": 1}
+    told = Samples(generate_latest(registry_of("controller", "prod", REPLICAS)).decode())
+    assert told.value("tidegate_replicas", flag="chat-model", variant="v1", state="ready") == 3
 
 
 async def test_a_stage_gets_its_replicas_before_its_share_and_a_rollback_gives_them_back(
