@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.sdk.replicas.fake_replicas import (
     LOADING,
     READY,
     FakeReplicas,
+    until,
 )
 from tidegate.replicas import Agent, AgentState
 
@@ -53,15 +54,6 @@ def last(replicas: FakeReplicas) -> tuple[int, str]:
     """Return state and variant as last heard of."""
     beat = replicas.beats[-1] if replicas.beats else None
     return (0, "") if beat is None else (beat.state, beat.variant)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what has no bell."""
-    for _ in range(2_000):
-        if holds():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to pass")
 
 
 def test_it_registers_is_heard_and_deregisters(server: FakeServer, replicas: FakeReplicas) -> None:
