@@ -76,7 +76,9 @@ class Link:
             if stream is None:
                 stream = ReplicaStream(self._channel.get, self._channel.address, flag, self.start)
                 self._replicas[flag] = stream
-                if self._started and not self._closed:
+                if self._closed or self._offline:
+                    stream.close(0.0)  # it will never hear anything: nobody shall wait for that
+                elif self._started:
                     self._start(stream)
             return stream
 

@@ -27,6 +27,12 @@ log = logging.getLogger("tidegate")
 CALL_SECONDS = 5.0
 """How long one call may take."""
 
+CLIENTS_HEAR_SECONDS = 0.25
+"""How long it takes until all clients know that a replica takes no more traffic."""
+
+MOST_LOAD = 1e9
+"""What a server takes."""
+
 
 class Agent:
     """Says for one model server where it is, what it serves and how busy it is; loads what it must.
@@ -47,6 +53,7 @@ class Agent:
         load_model: LoadModel | None = None,
         unload: Callable[[str], object] | None = None,
         load: Callable[[], float] | None = None,
+        healthy: Callable[[], bool] | None = None,
         capacity: int = 0,
         driver_url: str = "",
     ) -> None:
@@ -65,6 +72,8 @@ class Agent:
             unload: called with the key of the variant that is loaded, before another one is.
             load: how busy it is, 0 or more; without it, the requests under way (see `request`) by
                 the capacity.
+            healthy: whether what is loaded still works, asked before each heartbeat; while it does
+                not the replica is FAILED, and may be told to load its variant anew.
             capacity: requests that it may have under way; 0: not known.
             driver_url: where the controller tells a driver to load models, instead of this agent.
 
@@ -90,14 +99,16 @@ class Agent:
         )
         self._load = load
         self._news = threading.Event()
-        self._served = Served(id, variant, load_model, unload, self._news)
+        self._served = Served(id, variant, load_model, unload, healthy, self._news)
         self._drained = False
+        self._parting = threading.Event()  # it was said, or tried to say, that it drains
         self._registered = threading.Event()
         self._interval = 1.0
         self._under_way = UnderWay()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pid = 0
+        self._cause: grpc.StatusCode | None = None  # of the failure that was logged last
 
     @property
     def variant(self) -> str:
@@ -138,19 +149,16 @@ class Agent:
     def close(self, timeout: float = 5.0) -> None:
         """Take no new traffic, wait for requests under way, and deregister.
 
-        All of it within `timeout` seconds. Called by itself when the interpreter ends; call it on
-        SIGTERM, which ends a program without that.
+        Requests are under way until the load is 0. All of it within `timeout` seconds. Called by
+        itself when the interpreter ends; call it on SIGTERM, which ends a program without that.
         """
         atexit.unregister(self.close)
         thread = self._thread
         if thread is None or self._stopping.is_set() or os.getpid() != self._pid:
             return
         until = monotonic() + timeout
-        if self._registered.is_set() and self._under_way:
-            self.become(AgentState.DRAINING, self.variant)
-            pause = threading.Event()
-            while self._under_way and monotonic() < until:
-                pause.wait(0.02)
+        if self._registered.is_set():
+            self._drain(until)
         self._stopping.set()
         self._news.set()
         thread.join(max(0.1, until - monotonic()))
@@ -170,13 +178,23 @@ class Agent:
     ) -> None:
         self.close()
 
+    def _drain(self, until: float) -> None:
+        """Take no new traffic, and wait for requests under way, at most `until` (`monotonic`)."""
+        self.become(AgentState.DRAINING, self.variant)
+        self._parting.wait(max(0.0, until - monotonic()))
+        pause = threading.Event()
+        pause.wait(max(0.0, min(CLIENTS_HEAR_SECONDS, until - monotonic())))
+        while self._present_load() > 0 and monotonic() < until:
+            pause.wait(0.02)
+
     def _run(self) -> None:
         stub = replica_service_pb2_grpc.ReplicaServiceStub(self._channel.get())
         backoff, failures = Backoff(), 0
         while not self._stopping.is_set():
+            said = self._served.look()
             try:
-                self._say(stub)
-                pause, failures = self._interval, 0
+                self._say(stub, said)
+                pause, failures, self._cause = self._interval, 0, None
             except grpc.RpcError as error:
                 failures += 1
                 pause = self._note_failure(error, failures, backoff)
@@ -184,12 +202,14 @@ class Agent:
                 failures += 1
                 pause = backoff.pause(failures)
                 log.exception("replica %s met a fault, and goes on", self._registration.id)
+            if said.state is AgentState.DRAINING:
+                self._parting.set()
             self._news.wait(pause)
             self._news.clear()
 
-    def _say(self, stub: "replica_service_pb2_grpc.ReplicaServiceStub") -> None:
+    def _say(self, stub: "replica_service_pb2_grpc.ReplicaServiceStub", what: Said) -> None:
         """Register or heartbeat, and begin what the answer asks for."""
-        state, variant, problem = self._served.said
+        state, variant, problem = what
         said: dict[str, Any] = {
             "state": messages.ReplicaState.Value(f"REPLICA_STATE_{state}"),
             "variant": variant,
@@ -208,10 +228,12 @@ class Agent:
         beat = messages.HeartbeatReplicaRequest(id=self._registration.id, **said)
         heard = stub.HeartbeatReplica(beat, timeout=CALL_SECONDS)
         self._drained = heard.replica.drained
-        self._served.obey(heard.replica.wanted_variant, json_from_struct(heard.wanted_value))
+        wanted = heard.replica.wanted_variant
+        if not wanted or heard.HasField("wanted_value"):  # otherwise it is not known there yet
+            self._served.obey(wanted, json_from_struct(heard.wanted_value))
 
     def _note_failure(self, error: grpc.RpcError, failures: int, backoff: Backoff) -> float:
-        """Log the first failure of several; return the seconds to wait."""
+        """Log a failure whose cause is another than the last one's; return the seconds to wait."""
         code, details = grpc.StatusCode.UNKNOWN, str(error)
         if isinstance(error, grpc.Call):
             code, details = error.code(), error.details()
@@ -219,7 +241,8 @@ class Agent:
         if code is grpc.StatusCode.NOT_FOUND and known:
             self._registered.clear()
             return 0.0
-        if failures == 1 and not self._stopping.is_set():
+        cause, self._cause = self._cause, code
+        if code is not cause and not self._stopping.is_set():
             log.warning(
                 "replica %s can't %s at %s (%s: %s), and goes on trying",
                 self._registration.id,
@@ -233,7 +256,7 @@ class Agent:
     def _present_load(self) -> float:
         if self._load is not None:
             try:
-                return max(0.0, float(self._load()))
+                return min(max(0.0, float(self._load())), MOST_LOAD)
             except Exception:
                 log.exception("replica %s: `load` failed", self._registration.id)
         return len(self._under_way) / (self._registration.capacity or 1)

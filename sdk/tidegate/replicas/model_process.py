@@ -68,25 +68,25 @@ class ModelProcess:
         """Start the process with a version, after the one that runs has ended.
 
         Raises:
-            ModelNotLoaded: it ended, or did not answer in time; then none runs.
+            ModelNotLoaded: it ended, or did not answer in time; then none runs. Or another process
+                answers at the address, such as one that was left behind: it is not taken for ours.
         """
         self.unload(variant)
+        if self._answers():
+            raise ModelNotLoaded(
+                f"something answers at {self._address} already, before {self._command[0]} was "
+                "started: end it"
+            )
         env = {**self._env, "TIDEGATE_VARIANT": variant, "TIDEGATE_VALUE": json.dumps(value)}
         try:
             self._process = subprocess.Popen(self._command, env=env)
         except OSError as error:
             raise ModelNotLoaded(f"{self._command[0]} can't be started: {error}") from error
-        deadline = monotonic() + self._start_timeout
-        while not self._answers():
-            code = self._process.poll()
-            if code is None and monotonic() > deadline:
-                self.close()
-                raise ModelNotLoaded(
-                    f"nothing answered at {self._address} within {self._start_timeout:g} s"
-                )
-            if code is not None:
-                raise ModelNotLoaded(f"the model server ended with exit code {code}")
-            self._pause.wait(0.05)
+        try:
+            self._wait_answer(self._process)
+        except BaseException:
+            self.close()
+            raise
 
     def unload(self, variant: str = "") -> None:
         """End the process, whichever variant it serves."""
@@ -103,6 +103,20 @@ class ModelProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _wait_answer(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = monotonic() + self._start_timeout
+        while True:
+            answers, code = self._answers(), process.poll()
+            if code is not None:  # whatever answers is not it
+                raise ModelNotLoaded(f"the model server ended with exit code {code}")
+            if answers:
+                return
+            if monotonic() > deadline:
+                raise ModelNotLoaded(
+                    f"nothing answered at {self._address} within {self._start_timeout:g} s"
+                )
+            self._pause.wait(0.05)
 
     def _listens(self) -> bool:
         host, _, port = self._address.rpartition(":")

@@ -34,7 +34,7 @@ class Said(NamedTuple):
 class Served:
     """What one replica serves. `news` is set when that changes.
 
-    load_model: None: nothing else can be loaded from here.
+    load_model: None: nothing else can be loaded from here. healthy: None: nobody can tell.
     """
 
     def __init__(
@@ -43,14 +43,17 @@ class Served:
         variant: str,
         load_model: LoadModel | None,
         unload: Callable[[str], object] | None,
+        healthy: Callable[[], bool] | None,
         news: threading.Event,
     ) -> None:
         self._replica = replica
         self._load_model = load_model
         self._unload = unload
+        self._healthy = healthy
         self._news = news
         self._lock = threading.Lock()
         self._said = Said(AgentState.READY, variant)
+        self._ailing: Said | None = None  # said because it is not healthy
         self._tried = ""
 
     @property
@@ -58,22 +61,38 @@ class Served:
         """What there is to say now."""
         return self._said
 
+    def look(self) -> Said:
+        """Return what there is to say now, after a look at the health of what is served."""
+        before = self._said
+        ready = before.state is AgentState.READY and bool(before.variant)
+        if self._healthy is None or not (ready or before is self._ailing):
+            return before
+        problem = self._ailment(self._healthy, before.variant)
+        with self._lock:
+            if self._said is not before:  # something else was said meanwhile
+                return self._said
+            if problem:
+                self._said = self._ailing = Said(AgentState.FAILED, before.variant, problem)
+            elif not ready:
+                self._said = Said(AgentState.READY, before.variant)
+            return self._said
+
     def become(self, said: Said) -> None:
         """Say this from now on."""
         with self._lock:
-            self._said = said._replace(problem=said.problem[:LONGEST_PROBLEM])
-        self._news.set()
+            self._become(said)
 
     def obey(self, wanted: str, value: Mapping[str, Any]) -> None:
         """Begin to load the wanted variant, unless that goes on, is done, or was just tried."""
         if wanted != self._tried:
             self._tried = ""
         load_model = self._load_model
-        if load_model is None or not wanted or wanted in (self._said.variant, self._tried):
+        if load_model is None or wanted in ("", self._tried):
             return
         with self._lock:
             before = self._said
-            if before.state not in (AgentState.READY, AgentState.FAILED):
+            served = before.state is AgentState.READY and before.variant == wanted
+            if served or before.state not in (AgentState.READY, AgentState.FAILED):
                 return
             self._said, self._tried = Said(AgentState.LOADING, ""), wanted
         threading.Thread(
@@ -93,9 +112,30 @@ class Served:
             load_model(wanted, value)
         except Exception as error:
             log.exception("replica %s could not load %s", self._replica, wanted)
-            said = Said(AgentState.FAILED, "", f"{type(error).__name__}: {error}")
+            said = Said(AgentState.FAILED, "", _in_words(error))
         else:
             said = Said(AgentState.READY, wanted)
-        if self._said.state is AgentState.DRAINING:  # it ends meanwhile
-            said = said._replace(state=AgentState.DRAINING)
-        self.become(said)
+        with self._lock:
+            if self._said.state is AgentState.DRAINING:  # it ends meanwhile
+                said = said._replace(state=AgentState.DRAINING)
+            self._become(said)
+
+    def _become(self, said: Said) -> None:
+        self._said = said._replace(problem=_told(said.problem))
+        self._news.set()
+
+    def _ailment(self, healthy: Callable[[], bool], variant: str) -> str:
+        """Return why what is served is not healthy; "": it is."""
+        try:
+            return "" if healthy() else f"{variant} is not healthy"
+        except Exception as error:  # noqa: BLE001 - it is told to the server
+            return _told(_in_words(error))
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _told(problem: str) -> str:
+    """Return a problem as it can be sent: no longer than may be, and text."""
+    return problem[:LONGEST_PROBLEM].encode(errors="replace").decode()

@@ -32,6 +32,7 @@ from tidegate_server.settings import Settings
 from tidegate_server.signals.controller import EXPERIMENTS
 from tidegate_server.signals.http import serving_metrics
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.replicas import REPLICAS
 from tidegate_server.storage.clock import StoreClock
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore
@@ -87,7 +88,7 @@ async def run_controller(settings: Settings, stop: asyncio.Event) -> None:
             feeds,
         )
         log.info("controller_started", environment=environment, controller=name)
-        metrics = registry_of("controller", environment, EXPERIMENTS)
+        metrics = registry_of("controller", environment, EXPERIMENTS, REPLICAS)
         async with (
             serving_metrics(settings.metrics_address, metrics),
             asyncio.TaskGroup() as tasks,

@@ -72,7 +72,8 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
         )
         experiment_feed = ExperimentFeed(experiments)
         replicas = RedisReplicaStore(client, settings.environment)
-        replica_feed = ReplicaFeed(replicas, settings.replica_heartbeat_seconds)
+        policy = replica_policy(settings)
+        replica_feed = ReplicaFeed(replicas, policy)
         calls = CallsUnderWay()
         watchers = Watchers()
         server = build(
@@ -92,7 +93,7 @@ async def run_server(settings: Settings, stop: asyncio.Event) -> None:
                 settings.heartbeat_seconds,
             ),
             replicas=ReplicaServicer(
-                Replicas(replicas, lambda: feed.snapshot), replica_feed, replica_policy(settings)
+                Replicas(replicas, lambda: feed.snapshot), replica_feed, policy
             ),
             health=health,
             calls=calls,

@@ -22,9 +22,8 @@ from tidegate_server.controller.gates import (
 )
 from tidegate_server.controller.web import Web
 from tidegate_server.domain.experiments.look import OPEN, Gate
-from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
+from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Experiment
-from tidegate_server.domain.experiments.state import State
 from tidegate_server.errors import FencedOff, StoreUnavailable
 from tidegate_server.ports import Clock, Fence, GateResult, GateResults, Progress
 
@@ -36,8 +35,8 @@ _STORE_AGAIN = Backoff(first=0.25, longest=5.0)
 class ReplicaGate(Protocol):
     """Says whether a stage's replicas are ready."""
 
-    async def replicas_ready(self, plan: Plan, state: State) -> Gate:
-        """Return what stands before the share of the stage that is being entered."""
+    async def replicas_ready(self, experiment: Experiment) -> Gate:
+        """Return what stands before the share of the stage that an experiment is entering."""
         ...
 
 
@@ -88,7 +87,7 @@ class Gatekeeper:
         self._make(experiment, missing, fence)
         under_way = self._under_way.get(plan.key, {})
         said = {name: each.said for name, each in under_way.items()}
-        replicas = await self._ready(plan, state)
+        replicas = await self._ready(experiment)
         return gate_of(plan, state, now, results, said, replicas)
 
     def keep(self, experiments: Collection[ExperimentKey]) -> None:
@@ -164,10 +163,10 @@ class Gatekeeper:
                 continue
             return
 
-    async def _ready(self, plan: Plan, state: State) -> Gate:
-        if not stage_follows_replicas(plan, state):
+    async def _ready(self, experiment: Experiment) -> Gate:
+        if not stage_follows_replicas(experiment.plan, experiment.state):
             return OPEN
-        return await self._replicas.replicas_ready(plan, state)
+        return await self._replicas.replicas_ready(experiment)
 
 
 def event_prefix(environment: str, experiment: Experiment) -> str:

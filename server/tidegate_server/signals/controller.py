@@ -1,6 +1,6 @@
 """What a controller tells of its work: it calls these, and does not touch metrics itself.
 
-Its registry is `registry_of("controller", environment, EXPERIMENTS)`.
+Its registry is `registry_of("controller", environment, EXPERIMENTS, REPLICAS)`.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.experiments.records import Decision
 from tidegate_server.domain.experiments.state import ENDED, State, Status
 from tidegate_server.signals import metrics
+from tidegate_server.signals.replicas import REPLICAS
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +58,11 @@ EXPERIMENTS = ExperimentStates()
 
 
 def note_leadership(*, leads: bool) -> None:
-    """Note whether this controller decides; one that does not tells nothing of experiments."""
+    """Note whether this controller decides; one that does not tells nothing of what there is."""
     metrics.LEADER.set(leads)
     if not leads:
         EXPERIMENTS.active = None
+        REPLICAS.read = None
 
 
 def note_experiments(states: Mapping[str, State]) -> None:

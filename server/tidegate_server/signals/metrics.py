@@ -2,8 +2,8 @@
 
 They are the process's: a role adds to those that are its own, and `registry_of` gives what it
 exposes. What is known as a value is not counted here, but read when somebody asks: see
-`signals.live`, `signals.figures`, `signals.backlogs` and `signals.controller`. The number of values
-that a label has is bounded. docs/observability.md tells of each metric.
+`signals.live`, `signals.figures`, `signals.backlogs`, `signals.controller` and `signals.replicas`.
+The number of values that a label has is bounded. docs/observability.md tells of each metric.
 """
 
 from collections.abc import Mapping, Sequence

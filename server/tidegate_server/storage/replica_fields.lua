@@ -1,7 +1,8 @@
 -- What scripts share that touch the hash of replicas. Of each replica it has the fields
 --   r/<id>  what it registered          a/<id>  when (ms since 1970)
 --   s/<id>  what it says of itself      b/<id>  when it was heard (ms since 1970), a blank, its load
---   o/<id>  orders and failures         d/<id>  that a person drained it
+--   o/<id>  orders and failures         d/<id>  that a person drained it: 1; or, while it is not
+--                                               registered, when it deregistered (ms since 1970)
 -- Whoever follows waits at the stream of changes, whose entries say nothing but that there is news.
 
 local function now_ms()
@@ -19,9 +20,9 @@ local function known(replicas, id)
     'r/' .. id, 'a/' .. id, 's/' .. id, 'b/' .. id, 'o/' .. id, 'd/' .. id))}
 end
 
+-- Forgets a replica, but for a person's drain.
 local function forget(replicas, id)
-  return redis.call('HDEL', replicas,
-    'r/' .. id, 'a/' .. id, 's/' .. id, 'b/' .. id, 'o/' .. id, 'd/' .. id)
+  return redis.call('HDEL', replicas, 'r/' .. id, 'a/' .. id, 's/' .. id, 'b/' .. id, 'o/' .. id)
 end
 
 -- Notes that a replica lives, and what it says of itself.

@@ -23,7 +23,7 @@ from tidegate_server.storage.replica_codec import (
 )
 
 KEPT_SILENT = timedelta(hours=1)
-"""For how long a replica is remembered that was not heard of."""
+"""For how long a replica is remembered that was not heard of, and the drain of one that left."""
 
 LEAST_PAUSE = 0.1
 """Seconds between two loads of a follower: many changes make one."""
@@ -132,8 +132,11 @@ class RedisReplicaStore:
                 yield None
 
     async def _load(self) -> tuple[Fleet, bytes]:
-        now, latest, fields = await run(self._client, _LOAD, self._both)
-        return Fleet(from_ms(now), decode_all(fields)), latest
+        now_ms, latest, fields = await run(self._client, _LOAD, self._both)
+        now = from_ms(now_ms)
+        replicas = decode_all(fields)
+        kept = {name: one for name, one in replicas.items() if now - one.heard <= KEPT_SILENT}
+        return Fleet(now, kept), latest
 
     async def _news(self, latest: bytes, seconds: float) -> bool:
         """Return as soon as there is a change after `latest`; False if a while passes first."""

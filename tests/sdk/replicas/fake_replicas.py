@@ -36,13 +36,22 @@ def told(
     return messages.WatchReplicasResponse(replicas=replicas, interval_ms=interval_ms)
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what only threads of the SDK know; they have no bell for that."""
+    for _ in range(2_000):
+        if holds():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not come to pass")
+
+
 class FakeReplicas:
     """Sends to watchers what a test says, and keeps what agents say.
 
     `first`: what each new watch begins with; `watches`: how many there were. `known`: ids that
     registered; others are told NOT_FOUND. `registered`, `beats`, `gone`: what agents said, in
-    order. `wanted`: variant and value that heartbeats are answered with. `refuses`: the status that
-    calls of agents end with. `interval_ms`: of heartbeats.
+    order. `wanted`: variant and value (None: not known) that heartbeats are answered with.
+    `refuses`: the status that calls of agents end with. `interval_ms`: of heartbeats.
     """
 
     def __init__(self) -> None:
@@ -53,7 +62,7 @@ class FakeReplicas:
         self.registered: list[messages.Replica] = []
         self.beats: list[messages.HeartbeatReplicaRequest] = []
         self.gone: list[str] = []
-        self.wanted: tuple[str, Mapping[str, Any]] = ("", {})
+        self.wanted: tuple[str, Mapping[str, Any] | None] = ("", None)
         self.drained = False
         self.refuses: grpc.StatusCode | None = None
         self.interval_ms = 20
@@ -148,7 +157,7 @@ class FakeReplicas:
         variant, value = self.wanted
         answer = messages.Replica(id=request.id, wanted_variant=variant, drained=self.drained)
         return messages.HeartbeatReplicaResponse(
-            replica=answer, wanted_value=struct_from_json(value) if variant else None
+            replica=answer, wanted_value=None if value is None else struct_from_json(value)
         )
 
     def _deregister(

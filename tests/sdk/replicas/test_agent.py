@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from tests.sdk.replicas.fake_replicas import (
     LOADING,
     READY,
     FakeReplicas,
+    until,
 )
 from tidegate.replicas import Agent, AgentState
 
@@ -103,7 +105,7 @@ def test_it_loads_what_it_is_told_to(server: FakeServer, replicas: FakeReplicas)
         replicas.until(lambda: last(replicas) == (READY, "v2"))
         assert model.said == [("unload v1", None), ("load v2", VALUE)]
         assert (agent.state, agent.variant) == (AgentState.READY, "v2")
-        replicas.wanted = "", {}
+        replicas.wanted = "", None
         beats = len(replicas.beats)
         replicas.until(lambda: len(replicas.beats) >= beats + 3)
         assert last(replicas) == (READY, "v2")
@@ -182,14 +184,125 @@ def test_a_refusal_is_logged_with_its_reason(
 ) -> None:
     replicas.refuses = grpc.StatusCode.INVALID_ARGUMENT
     with caplog.at_level(logging.WARNING, "tidegate"), agent_of(server) as agent:
-        for _ in range(1_000):
-            if caplog.text:
-                break
-            threading.Event().wait(0.01)
+        until(lambda: bool(caplog.text))
         assert "can't register at" in caplog.text
         assert "(INVALID_ARGUMENT: as the test says)" in caplog.text
         replicas.refuses = None
         assert agent.wait_registered(10)
+
+
+def test_a_refusal_is_logged_though_the_server_was_away_before(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop()
+    with caplog.at_level(logging.WARNING, "tidegate"), agent_of(server) as agent:
+        until(lambda: "UNAVAILABLE" in caplog.text)
+        replicas.refuses = grpc.StatusCode.NOT_FOUND
+        server.start()
+        until(lambda: "can't register at" in caplog.text and "NOT_FOUND" in caplog.text)
+        replicas.refuses = None
+        assert agent.wait_registered(10)
+    assert caplog.text.count("(UNAVAILABLE") == 1
+
+
+def test_a_value_that_the_server_does_not_know_yet_is_waited_for(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    model = Model()
+    with agent_of(server, load_model=model.load):
+        replicas.wanted = "v2", None
+        replicas.until(lambda: len(replicas.beats) >= 3)
+        assert last(replicas) == (READY, "v1")
+        replicas.wanted = "v2", VALUE
+        replicas.until(lambda: last(replicas) == (READY, "v2"))
+    assert model.said == [("load v2", VALUE)]
+
+
+@pytest.mark.parametrize(
+    ("load", "told"), [(float("inf"), 1e9), (1e300, 1e9), (-1.0, 0.0), (float("nan"), 0.0)]
+)
+def test_a_load_that_no_server_takes_is_brought_into_its_range(
+    server: FakeServer, replicas: FakeReplicas, load: float, told: float
+) -> None:
+    with agent_of(server, load=lambda: load):
+        replicas.until(lambda: bool(replicas.beats))
+    assert replicas.registered[0].load == told
+
+
+def test_a_problem_that_is_no_text_is_told(server: FakeServer, replicas: FakeReplicas) -> None:
+    def load_model(variant: str, value: Mapping[str, Any]) -> None:
+        raise FileNotFoundError("weights-\udcff.bin")
+
+    with agent_of(server, load_model=load_model):
+        replicas.wanted = "v2", VALUE
+        replicas.until(lambda: last(replicas) == (FAILED, ""))
+        assert replicas.beats[-1].problem == "FileNotFoundError: weights-?.bin"
+
+
+def test_what_failed_is_loaded_anew_when_it_is_told_to(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    model = Model()
+    with agent_of(server, load_model=model.load) as agent:
+        replicas.until(lambda: bool(replicas.beats))
+        agent.become(AgentState.FAILED, "v1", "the GPU is lost")
+        replicas.until(lambda: last(replicas) == (FAILED, "v1"))
+        replicas.wanted = "v1", VALUE
+        replicas.until(lambda: last(replicas) == (READY, "v1"))
+    assert model.said == [("load v1", VALUE)]
+
+
+def test_what_is_not_healthy_takes_no_traffic_until_it_is(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    healthy = [True]
+    with agent_of(server, healthy=lambda: healthy[0]) as agent:
+        replicas.until(lambda: last(replicas) == (READY, "v1"))
+        healthy[0] = False
+        replicas.until(lambda: last(replicas) == (FAILED, "v1"))
+        assert replicas.beats[-1].problem == "v1 is not healthy"
+        assert agent.state is AgentState.FAILED
+        healthy[0] = True
+        replicas.until(lambda: last(replicas) == (READY, "v1"))
+        agent.become(AgentState.FAILED, "v1", "for another reason")
+        replicas.until(lambda: last(replicas) == (FAILED, "v1"))
+        beats = len(replicas.beats)
+        replicas.until(lambda: len(replicas.beats) >= beats + 3)
+        assert last(replicas) == (FAILED, "v1")
+
+
+def test_what_is_not_healthy_is_loaded_anew_when_it_is_told_to(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    model, healthy = Model(), [True]
+
+    def load_model(variant: str, value: Mapping[str, Any]) -> None:
+        healthy[0] = True
+        model.load(variant, value)
+
+    with agent_of(server, load_model=load_model, healthy=lambda: healthy[0]):
+        replicas.until(lambda: last(replicas) == (READY, "v1"))
+        healthy[0] = False
+        replicas.until(lambda: last(replicas) == (FAILED, "v1"))
+        replicas.wanted = "v1", VALUE
+        replicas.until(lambda: last(replicas) == (READY, "v1"))
+        beats = len(replicas.beats)
+        replicas.until(lambda: len(replicas.beats) >= beats + 3)
+    assert model.said == [("load v1", VALUE)]
+
+
+def test_whose_health_cannot_be_told_is_not_healthy(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    def healthy() -> bool:
+        raise OSError("no probe")
+
+    with agent_of(server, healthy=healthy):
+        replicas.until(lambda: bool(replicas.beats))
+    assert (replicas.registered[0].state, replicas.registered[0].problem) == (
+        FAILED,
+        "OSError: no probe",
+    )
 
 
 def test_closing_lets_requests_end(server: FakeServer, replicas: FakeReplicas) -> None:
@@ -209,6 +322,54 @@ def test_closing_lets_requests_end(server: FakeServer, replicas: FakeReplicas) -
     agent.close()
 
 
+def test_closing_lets_requests_end_that_only_the_application_counts(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    busy = [0.5]
+    agent = agent_of(server, load=lambda: busy[0])
+    agent.start()
+    assert agent.wait_registered(10)
+    closing = threading.Thread(target=agent.close, args=(20,))
+    closing.start()
+    replicas.until(lambda: last(replicas) == (DRAINING, "v1"))
+    beats = len(replicas.beats)
+    replicas.until(lambda: len(replicas.beats) >= beats + 3)
+    assert replicas.gone == []
+    busy[0] = 0.0
+    closing.join()
+    assert replicas.gone == ["gpu-1"]
+
+
+def test_clients_hear_that_it_closes_before_it_does(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    """What they send until then is under way, though nothing was when it began to close."""
+    agent = agent_of(server)
+    agent.start()
+    assert agent.wait_registered(10)
+    closing = threading.Thread(target=agent.close, args=(20,))
+    closing.start()
+    replicas.until(lambda: last(replicas) == (DRAINING, "v1"))
+    with agent.request():
+        beats = len(replicas.beats)
+        replicas.until(lambda: len(replicas.beats) >= beats + 20)
+        assert replicas.gone == []
+    closing.join()
+    assert replicas.gone == ["gpu-1"]
+
+
+def test_closing_does_not_wait_for_a_server_that_is_away(
+    server: FakeServer, replicas: FakeReplicas
+) -> None:
+    agent = agent_of(server)
+    agent.start()
+    assert agent.wait_registered(10)
+    server.stop()
+    began = monotonic()
+    agent.close(30)
+    assert monotonic() - began < 15
+
+
 def test_who_cannot_deregister_says_so(
     server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,10 +385,7 @@ def test_a_fault_is_logged_and_it_goes_on(
     with agent_of(server) as agent:
         assert agent.wait_registered(10)
         agent.become(AgentState.READY, 5)  # type: ignore[arg-type]
-        for _ in range(1_000):
-            if "met a fault" in caplog.text:
-                break
-            threading.Event().wait(0.01)
+        until(lambda: "met a fault" in caplog.text)
         agent.become(AgentState.READY, "v2")
         replicas.until(lambda: last(replicas) == (READY, "v2"))
     assert "replica gpu-1 met a fault, and goes on" in caplog.text

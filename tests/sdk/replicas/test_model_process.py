@@ -87,6 +87,50 @@ def test_what_does_not_start_is_told(process: ModelProcess, port: int) -> None:
         ModelProcess(["no-such-program"], address).load("v1", {})
 
 
+def test_what_another_process_serves_is_not_taken_for_its_own(
+    process: ModelProcess, port: int
+) -> None:
+    """Such as one that an agent left behind which was killed: it serves the former version."""
+    left = ModelProcess([sys.executable, "-c", SERVER, str(port)], f"127.0.0.1:{port}")
+    left.load("v1", {"name": "small"})
+    with pytest.raises(ModelNotLoaded, match=rf"something answers at 127.0.0.1:{port} already"):
+        process.load("v2", {"name": "large"})
+    assert process.pid is None
+    left.close()
+    process.load("v2", {"name": "large"})
+    assert answer(port) == "v2 large"
+
+
+def test_what_ended_is_not_taken_for_loaded_though_something_answers(port: int) -> None:
+    began: list[int] = []
+
+    def answers() -> bool:
+        if brief.pid is not None:
+            began.append(brief.pid)
+        return bool(began) and brief.pid is None
+
+    command = ["/bin/sh", "-c", "sleep 0.2; exit 7"]
+    brief = ModelProcess(command, f"127.0.0.1:{port}", answers=answers)
+    with pytest.raises(ModelNotLoaded, match="ended with exit code 7"):
+        brief.load("v1", {})
+
+
+def test_none_runs_where_it_cannot_be_told_whether_it_answers(port: int) -> None:
+    asked: list[int | None] = []
+
+    def answers() -> bool:
+        asked.append(mute.pid)
+        if mute.pid is not None:
+            raise ZeroDivisionError
+        return False
+
+    mute = ModelProcess(["/bin/sleep", "30"], f"127.0.0.1:{port}", answers=answers)
+    with pytest.raises(ZeroDivisionError):
+        mute.load("v1", {})
+    assert mute.pid is None
+    assert asked[-1] is not None
+
+
 def test_its_environment_can_be_given(tmp_path: Path, port: int) -> None:
     said = tmp_path / "said"
     env = {"PATH": os.environ["PATH"], "MINE": "yes"}

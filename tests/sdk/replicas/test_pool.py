@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tidegate
 from tests.sdk.fake_server import FakeServer, fake_server
-from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, replica, told
+from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, replica, told, until
 from tests.sdk.test_fork import run
 from tidegate.replicas import PickReason, Replicas
 from tidegate.replicas.balance import KnownReplicas, Replica
@@ -35,15 +35,6 @@ class SetSource:
 
 def pool_of(source: SetSource, fallback: str = "v1") -> Replicas:
     return Replicas(source, fallback=fallback, longest_stale=60)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what only the pool's own thread knows; it has no bell for that."""
-    for _ in range(1_000):
-        if holds():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to pass")
 
 
 @pytest.fixture
@@ -304,3 +295,15 @@ client.close()
     )
     sender.join()
     assert said == [{"under_way": 1, "id": "a"}]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_who_will_never_hear_of_replicas_does_not_wait_for_them(offline: bool) -> None:
+    client = tidegate.Client("127.0.0.1:1", offline=offline)
+    client.close()
+    pool = client.replicas("chat-model")
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(pool.wait_ready()), daemon=True)
+    waiting.start()
+    waiting.join(5)
+    assert waited == [False]

@@ -2,20 +2,23 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import grpc
 import pytest
 from redis.asyncio import Redis
 
+from tests.server.domain.replicas.samples import replica as stored_replica
 from tests.server.rpc.conftest import serving
 from tests.server.rpc.test_flags import create, draft
+from tests.server.storage.test_replica_store import age
 from tidegate.model import VariantKey
 from tidegate.structs import json_from_struct
 from tidegate.v1 import flag_service_pb2_grpc, replica_service_pb2_grpc
 from tidegate.v1 import replica_service_pb2 as messages
 from tidegate_server.bootstrap.server import run_server
-from tidegate_server.domain.replicas.replica import Order, Step
+from tidegate_server.domain.replicas.replica import Order, ReplicaId, Step
 from tidegate_server.ports import Fence
 from tidegate_server.settings import Settings
 from tidegate_server.storage.replica_store import RedisReplicaStore
@@ -223,6 +226,29 @@ async def test_the_store_is_read_only_while_somebody_watches(
         again = watching(stub)
         assert [each.id for each in (await again.read()).replicas] == ["gpu-1"]
         again.cancel()
+
+
+async def test_a_server_that_was_away_tells_of_those_it_could_not_hear(
+    settings: Settings, client: Redis, environment: str
+) -> None:
+    """Until they have had the time to be heard; not that there is none."""
+    store = RedisReplicaStore(client, environment)
+    await store.register(stored_replica("gpu-1"))
+    await age(client, environment, ReplicaId("gpu-1"), timedelta(minutes=10))
+    stop = asyncio.Event()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_server(settings, stop))
+        async with grpc.aio.insecure_channel(settings.listen) as opened:
+            await serving(opened, "tidegate.v1.ReplicaService")
+            stub: Any = replica_service_pb2_grpc.ReplicaServiceStub(opened)
+            watch = watching(stub)
+            first = list((await watch.read()).replicas)
+            assert [(each.id, each.state) for each in first] == [("gpu-1", READY)]
+            assert [each.state for each in await listed(stub)] == [GONE]
+            while (await watch.read()).replicas:
+                pass
+            watch.cancel()
+        stop.set()
 
 
 async def test_a_server_that_stops_ends_the_watches(settings: Settings) -> None:

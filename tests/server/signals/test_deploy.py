@@ -12,15 +12,18 @@ import pytest
 from prometheus_client import generate_latest
 from ruamel.yaml import YAML
 
+from tests.server.domain.replicas.samples import POLICY
 from tests.server.rpc.test_events_and_reports import batch
 from tests.server.rpc.test_flags import create, draft
 from tests.server.signals.conftest import Roles
 from tests.server.signals.scraping import Samples
+from tests.server.signals.test_replicas import FLEET
 from tests.server.signals.test_roles import until
 from tidegate.v1 import event_service_pb2, event_service_pb2_grpc, flag_service_pb2_grpc
 from tidegate_server.dashboard.serve import OpenPages
 from tidegate_server.signals.controller import EXPERIMENTS, note_experiments, note_leadership
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.replicas import REPLICAS, note_replicas
 
 ROOT = Path(__file__).parents[3]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -75,7 +78,8 @@ async def exposed(roles: Roles) -> dict[str, set[str]]:
     )
     note_leadership(leads=True)
     note_experiments({})
-    controller = generate_latest(registry_of("controller", "prod", EXPERIMENTS)).decode()
+    note_replicas(FLEET, POLICY)
+    controller = generate_latest(registry_of("controller", "prod", EXPERIMENTS, REPLICAS)).decode()
     note_leadership(leads=False)
     dashboard = generate_latest(registry_of("dashboard", "prod", OpenPages())).decode()
     found: dict[str, set[str]] = {"tidegate_experiment_share_ratio": {"experiment"}}

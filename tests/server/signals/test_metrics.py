@@ -12,8 +12,12 @@ from tests.server.signals.scraping import Samples
 from tidegate_server.signals.backlogs import Backlogs
 from tidegate_server.signals.controller import EXPERIMENTS
 from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.replicas import REPLICAS
 
-LIVE: Mapping[str, Sequence[Collector]] = {"worker": [Backlogs()], "controller": [EXPERIMENTS]}
+LIVE: Mapping[str, Sequence[Collector]] = {
+    "worker": [Backlogs()],
+    "controller": [EXPERIMENTS, REPLICAS],
+}
 
 
 @pytest.mark.parametrize("role", ["server", "worker", "controller", "dashboard"])

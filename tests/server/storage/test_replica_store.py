@@ -117,13 +117,50 @@ async def test_orders_for_another_flag_are_none(store: RedisReplicaStore) -> Non
     assert (moved.order, moved.failures) == (None, ())
 
 
-async def test_putting_a_replica_back_forgets_what_went_wrong(store: RedisReplicaStore) -> None:
+@pytest.mark.parametrize("drained", [True, False])
+async def test_putting_a_replica_back_forgets_what_went_wrong(
+    store: RedisReplicaStore, drained: bool
+) -> None:
     one = await store.register(replica(A))
     await store.order([replace(one, failures=(FAILURE,))], NOBODY)
-    assert (await store.drain(A, undo=True)).failures == (FAILURE,)  # it was not drained
-    await store.drain(A)
+    if drained:
+        await store.drain(A)
     back = await store.drain(A, undo=True)
     assert (back.drained, back.failures) == (False, ())
+
+
+async def test_putting_a_replica_back_that_was_not_drained_leaves_its_order(
+    store: RedisReplicaStore,
+) -> None:
+    one = await store.register(replica(A))
+    await store.order([replace(one, order=ORDER, failures=(FAILURE,))], NOBODY)
+    assert (await store.drain(A, undo=True)).order == ORDER
+
+
+async def test_a_drain_outlives_a_restart_that_deregisters(
+    store: RedisReplicaStore, client: Redis, environment: str
+) -> None:
+    await store.register(replica(A))
+    await store.register(replica(B))
+    await store.drain(A)
+    for name in (A, B):
+        await store.deregister(name)
+    assert (await store.load()).replicas == {}
+    assert (await store.register(replica(A))).drained
+    assert not (await store.register(replica(B))).drained
+    assert not (await store.drain(A, undo=True)).drained
+    await store.deregister(A)
+    assert not (await store.register(replica(A))).drained
+    # It is not kept for ever.
+    await store.drain(A)
+    await store.deregister(A)
+    key = ReplicaKeys(environment).replicas
+    left: Any = await client.hgetall(key)
+    (field,) = [name for name in left if str(A) in str(name)]
+    an_hour_ms = timedelta(minutes=61) // timedelta(milliseconds=1)
+    await client.hset(key, field, b"%d" % (int(left[field]) - an_hour_ms))
+    await store.register(replica(B))
+    assert not (await store.register(replica(A))).drained
 
 
 async def test_only_who_leads_orders(
@@ -153,6 +190,7 @@ async def test_who_was_silent_for_an_hour_is_forgotten(
         await store.register(replica(name))
     await age(client, environment, A, timedelta(minutes=61))
     await age(client, environment, B, timedelta(minutes=59))
+    assert set((await store.load()).replicas) == {B}
     await store.register(replica("gpu-3"))
     assert set((await store.load()).replicas) == {B, "gpu-3"}
     fields = await client.hkeys(ReplicaKeys(environment).replicas)

@@ -9,11 +9,12 @@ import structlog
 from tidegate.model import FlagKey, JsonObject, Snapshot
 from tidegate_server.controller.lease import Term
 from tidegate_server.controller.replicas.errands import Errands
-from tidegate_server.domain.experiments.look import Gate
-from tidegate_server.domain.experiments.plan import ExperimentKey, Plan
+from tidegate_server.domain.experiments.look import Gate, GateState
+from tidegate_server.domain.experiments.plan import ExperimentKey
 from tidegate_server.domain.experiments.records import Experiment
-from tidegate_server.domain.experiments.state import ACTIVE, State
+from tidegate_server.domain.experiments.state import ACTIVE
 from tidegate_server.domain.replicas.gate import replica_gate
+from tidegate_server.domain.replicas.hearing import Hearing
 from tidegate_server.domain.replicas.reassign import reassign
 from tidegate_server.domain.replicas.replica import (
     Fleet,
@@ -27,6 +28,7 @@ from tidegate_server.errors import FencedOff, Retriable
 from tidegate_server.ports import Fence, ReplicaStore
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.signals.replicas import note_replicas
 from tidegate_server.waiting import pause
 
 log = structlog.get_logger(__name__)
@@ -54,9 +56,11 @@ class Reconciler:
         self._experiments = experiments
         self._errands = errands
         self._policy = policy
+        self._hearing = Hearing(policy)
 
     async def run(self, term: Term) -> None:
         """Go on until the term is over."""
+        self._hearing = Hearing(self._policy)
         while not term.over.is_set():
             try:
                 await self._follow(term)
@@ -64,20 +68,27 @@ class Reconciler:
                 term.end(str(error))
             except Retriable as error:
                 log.warning("replicas_not_ordered", cause=str(error))
+                self._hearing.interrupt()
                 await pause(term.over, AGAIN_SECONDS)
             except Exception:
                 log.exception("reconciler_broke")
                 await pause(term.over, AGAIN_SECONDS)
         await self._errands.stop()
 
-    async def replicas_ready(self, plan: Plan, state: State) -> Gate:
+    async def replicas_ready(self, experiment: Experiment) -> Gate:
         """Return whether the stage that is being entered has its replicas.
 
         Raises:
             StoreUnavailable: they can't be read.
         """
-        fleet = await self._store.load()
-        return replica_gate(plan, state, fleet.of(plan.flag), self._policy, fleet.now)
+        plan, snapshot = experiment.plan, self._configs.snapshot
+        flag = snapshot.flags.get(plan.flag)
+        if flag is None:
+            return Gate(GateState.WAITING, f"flag {plan.flag} is not known")
+        wanted = wanted_by(flag, snapshot.holdout_ppm, experiment)
+        fleet = self._hearing.judge(await self._store.load())
+        replicas = fleet.of(plan.flag)
+        return replica_gate(plan, experiment.state, wanted, replicas, self._policy, fleet.now)
 
     async def tick(
         self,
@@ -92,7 +103,7 @@ class Reconciler:
             FencedOff: another controller leads; nothing was changed.
             StoreUnavailable: the store can't be reached.
         """
-        before = fleet or await self._store.load()
+        before = self._hearing.judge(fleet or await self._store.load())
         flags = {each.flag for each in before.replicas.values()} & snapshot.flags.keys()
         changed = {
             each.id: each
@@ -104,6 +115,7 @@ class Reconciler:
             for name, replica in changed.items():
                 _log(before.replicas[name], replica)
         after = replace(before, replicas={**before.replicas, **changed})
+        note_replicas(after, self._policy)
         self._errands.keep(_loading(after, snapshot))
 
     def _of_flag(

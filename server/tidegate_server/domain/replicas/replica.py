@@ -74,7 +74,8 @@ class Replica:
     capacity: requests that it may have under way, 0: not known. driver_url: where it is told to
     load; "": in the answers to its heartbeats. fixed: it can't load another variant. registered,
     heard: when it was, by the store's clock. drained: by a person. order: None: it serves what it
-    has. failures: one for each variant that it could not load.
+    has. failures: one for each variant that it could not load. spared: it is silent, but perhaps
+    only because nobody could hear it; never stored.
     """
 
     id: ReplicaId
@@ -89,6 +90,7 @@ class Replica:
     drained: bool = False
     order: Order | None = None
     failures: tuple[Failure, ...] = ()
+    spared: bool = False
 
     @property
     def variant(self) -> VariantKey:
@@ -132,9 +134,14 @@ class Policy:
     load: timedelta = timedelta(minutes=10)
     cool_off: timedelta = timedelta(minutes=5)
 
+    @property
+    def silence(self) -> timedelta:
+        """A replica that was silent for longer is gone."""
+        return MISSED_HEARTBEATS * self.heartbeat
+
     def lives(self, replica: Replica, now: datetime) -> bool:
         """Return whether a replica has been heard of lately."""
-        return now - replica.heard <= MISSED_HEARTBEATS * self.heartbeat
+        return replica.spared or now - replica.heard <= self.silence
 
     def may_load(self, replica: Replica, variant: VariantKey, now: datetime) -> bool:
         """Return whether a replica may be told to load a variant, for all that went wrong."""

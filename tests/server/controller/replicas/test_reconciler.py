@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
 from tests.sdk.flags import make_flag
@@ -16,7 +17,10 @@ from tests.server.controller.receiver import Receiver
 from tests.server.domain.experiments.samples import NOW, PERCENT, PLAN
 from tests.server.domain.replicas.samples import V1, V2, order, replica
 from tests.server.services.test_replica_feed import eventually
+from tests.server.signals.scraping import Samples
+from tests.server.storage.test_replica_store import age
 from tidegate.backoff import Backoff
+from tidegate.evaluation import CompiledSnapshot
 from tidegate.model import Flag, FlagChange, FlagKey, Revision, Snapshot, VariantKey
 from tidegate_server.controller.lease import Term
 from tidegate_server.controller.replicas.driver import WebhookDriver
@@ -39,6 +43,8 @@ from tidegate_server.errors import FencedOff
 from tidegate_server.ports import Fence
 from tidegate_server.services.config_feed import ConfigFeed
 from tidegate_server.services.experiment_feed import ExperimentFeed
+from tidegate_server.signals.metrics import registry_of
+from tidegate_server.signals.replicas import REPLICAS
 from tidegate_server.storage.client import open_client
 from tidegate_server.storage.config_store import RedisConfigStore
 from tidegate_server.storage.experiment_store import RedisExperimentStore
@@ -76,6 +82,9 @@ class Scene:
             self.store, self.configs, self.experiments, self.errands, QUICK
         )
         self.loaded: dict[ReplicaId, str] = {}
+
+    def know(self, flags: Snapshot) -> None:
+        self.configs._compiled = CompiledSnapshot(flags)
 
     async def start(self, name: str, variant: str = "v1", **more: Any) -> None:
         one = await self.store.register(replica(name, variant, load=0.0, **more))
@@ -143,6 +152,8 @@ async def test_replicas_follow_the_split_in_both_directions(scene: Scene) -> Non
     assert await scene.settle(snapshot(v1=75, v2=25)) == {"v1": 3, "v2": 1}
     assert await scene.settle(snapshot(v1=0, v2=100)) == {"v2": 4}
     assert await scene.settle(snapshot(v1=90, v2=10)) == {"v1": 3, "v2": 1}
+    told = Samples(generate_latest(registry_of("controller", "prod", REPLICAS)).decode())
+    assert told.value("tidegate_replicas", flag="chat-model", variant="v1", state="ready") == 3
 
 
 async def test_a_stage_gets_its_replicas_before_its_share_and_a_rollback_gives_them_back(
@@ -151,10 +162,11 @@ async def test_a_stage_gets_its_replicas_before_its_share_and_a_rollback_gives_t
     for index in range(3):
         await scene.start(f"r{index}")
     all_control, entering = snapshot(v1=100, v2=0), experiments(Status.ENTERING)
-    gate = await scene.reconciler.replicas_ready(STAGED, State(Status.ENTERING))
+    scene.know(all_control)
+    gate = await scene.reconciler.replicas_ready(entering[STAGED.key])
     assert (gate.state, gate.why) == (GateState.WAITING, "0 of 2 replicas serve v2")
     assert await scene.settle(all_control, entering) == {"v1": 1, "v2": 2}
-    assert await scene.reconciler.replicas_ready(STAGED, State(Status.ENTERING)) == OPEN
+    assert await scene.reconciler.replicas_ready(entering[STAGED.key]) == OPEN
     half = snapshot(v1=50, v2=50)
     assert await scene.settle(half, experiments(Status.OBSERVING)) == {"v1": 1, "v2": 2}
     assert await scene.settle(all_control, experiments(Status.ROLLING_BACK)) == {"v1": 3}
@@ -222,10 +234,8 @@ async def test_what_a_driver_refuses_is_told_and_another_is_taken(
     failed = (await scene.store.load()).replicas[ReplicaId("a")]
     (failure,) = failed.failures
     assert failure.problem == "its driver answered 422: no such weights"
-    gate = await scene.reconciler.replicas_ready(
-        replace(STAGED, treatment=V2), State(Status.ENTERING)
-    )
-    assert gate == OPEN
+    scene.know(wanted)
+    assert await scene.reconciler.replicas_ready(experiments(Status.ENTERING)[STAGED.key]) == OPEN
 
 
 async def test_an_order_that_is_taken_back_ends_its_errand(
@@ -242,6 +252,26 @@ async def test_an_order_that_is_taken_back_ends_its_errand(
     await scene.store.drain(ReplicaId("r0"))
     await scene.reconciler.tick({}, wanted, NOBODY)
     assert scene.errands.driven((await scene.store.load()).replicas.values()) == {}
+
+
+async def test_what_nobody_could_hear_keeps_its_order(
+    scene: Scene, client: Redis, environment: str
+) -> None:
+    """The store was away while a replica loaded: that it was not heard is not its failure."""
+    one = await scene.store.register(replica("r0", load=0.0, order=order("v2")))
+    await scene.start("r1")
+    await scene.store.order([replace(one, order=replace(order("v2"), since=one.heard))], NOBODY)
+    for name in ("r0", "r1"):
+        await age(client, environment, ReplicaId(name), timedelta(minutes=1))
+    await scene.reconciler.tick({}, snapshot(v1=50, v2=50), NOBODY)
+    kept = (await scene.store.load()).replicas[one.id]
+    assert kept.order is not None
+    assert kept.failures == ()
+
+
+async def test_no_gate_opens_for_a_flag_that_is_not_known(scene: Scene) -> None:
+    gate = await scene.reconciler.replicas_ready(experiments(Status.ENTERING)[STAGED.key])
+    assert (gate.state, gate.why) == (GateState.WAITING, "flag chat-model is not known")
 
 
 async def test_a_former_leader_orders_nothing(

@@ -4,20 +4,42 @@ from datetime import timedelta
 import pytest
 
 from tests.server.domain.experiments.samples import NOW, PERCENT, PLAN
-from tests.server.domain.replicas.samples import POLICY, V2, order, replica, serving
-from tidegate.model import FlagKey
+from tests.server.domain.replicas.samples import (
+    POLICY,
+    V1,
+    V2,
+    V3,
+    order,
+    percent,
+    replica,
+    serving,
+    wanted,
+)
+from tidegate.model import FlagKey, VariantKey
 from tidegate_server.domain.experiments.look import OPEN, Gate, GateState
 from tidegate_server.domain.experiments.plan import Stage
 from tidegate_server.domain.experiments.state import State, Status
 from tidegate_server.domain.replicas.gate import replica_gate
+from tidegate_server.domain.replicas.reassign import reassign
 from tidegate_server.domain.replicas.replica import Failure, Replica, ReplicaState
+from tidegate_server.domain.replicas.wanted import Wanted
 
 
 def gate(
-    share: int, replicas: list[Replica], status: Status = Status.ENTERING, *, staged: bool = True
+    share: int,
+    replicas: list[Replica],
+    status: Status = Status.ENTERING,
+    *,
+    staged: bool = True,
+    kept: tuple[VariantKey, ...] = (),
 ) -> Gate:
     plan = replace(PLAN, stages=(Stage("canary", share * PERCENT, replicas=staged),))
-    return replica_gate(plan, State(status), replicas, POLICY, NOW)
+    return replica_gate(plan, State(status), on_the_way(share, kept), replicas, POLICY, NOW)
+
+
+def on_the_way(share: int, kept: tuple[VariantKey, ...] = ()) -> Wanted:
+    coming = percent(v1=100 - share, v2=share)
+    return wanted(coming, percent(v1=100), kept=(V1, *kept))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +86,25 @@ def test_only_what_takes_traffic_counts_as_ready() -> None:
         replace(replica("e", "v2"), flag=FlagKey("other")),
     ]
     assert gate(50, [ready, *away, *serving(v1=1)]) == OPEN
+
+
+@pytest.mark.parametrize(
+    ("share", "numbers"),
+    [(100, {"v1": 1, "v2": 2, "v3": 1}), (50, {"v1": 1, "v2": 1, "v3": 1})],
+)
+def test_no_more_are_waited_for_than_other_variants_leave(
+    share: int, numbers: dict[str, int]
+) -> None:
+    """A rule serves v3, which keeps a replica: the treatment will not be given more."""
+    replicas = serving(**numbers)
+    assert reassign(replicas, on_the_way(share, (V3,)), POLICY, NOW, {}) == []
+    assert gate(share, replicas, kept=(V3,)) == OPEN
+    assert gate(share, replicas, kept=()) != OPEN
+
+
+def test_what_is_only_taken_for_living_is_not_ready() -> None:
+    replicas = [*serving(v1=1), replica("b", "v2", spared=True)]
+    assert gate(50, replicas).why == "0 of 1 replicas serve v2"
 
 
 def test_it_says_why_replicas_could_not_load() -> None:
