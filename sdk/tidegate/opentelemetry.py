@@ -179,6 +179,36 @@ def _measured_in_spans(tracer: Tracer) -> type[Assignment]:
     return Measured
 
 
+class _SafeSpan:
+    """A span for the block of `with`. Nothing that goes wrong with it reaches the block."""
+
+    def __init__(self, tracer: Tracer, name: str, **how: Any) -> None:
+        self._span = tracer.start_as_current_span(name, **how)
+
+    def __enter__(self) -> None:
+        with _nothing_raised():
+            self._span.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with _nothing_raised(error):
+            self._span.__exit__(kind, error, traceback)
+
+
+@contextmanager
+def _nothing_raised(known: BaseException | None = None) -> Iterator[None]:
+    """Log what the block raises, but `known`, which whoever raised it will raise again."""
+    try:
+        yield
+    except Exception as error:
+        if error is not known:
+            log.exception("a span could not be told to OpenTelemetry")
+
+
 class _SpanMeasurement(Measurement):
     """Measures a block, which is a span."""
 
@@ -186,7 +216,8 @@ class _SpanMeasurement(Measurement):
 
     def __init__(self, assignment: Assignment, tracer: Tracer) -> None:
         super().__init__(assignment)
-        self._span = tracer.start_as_current_span(
+        self._span = _SafeSpan(
+            tracer,
             f"measure {assignment.flag}",
             attributes={
                 "feature_flag.key": assignment.flag,
@@ -219,7 +250,8 @@ def _spans_of_sending(tracer: Tracer, address: str) -> Around:
     @contextmanager
     def span(batch: Batch) -> Iterator[Metadata]:
         method = METHOD.removeprefix("/")
-        with tracer.start_as_current_span(
+        with _SafeSpan(
+            tracer,
             method,
             kind=SpanKind.CLIENT,
             attributes={

@@ -8,11 +8,12 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import feature_flag_attributes as conventions
@@ -272,3 +273,36 @@ def test_without_it_nothing_is_sent_along(server: FakeServer) -> None:
         client.assign("chat-model", "user-1")
         assert client.flush(10)
     assert server.traceparents == [""]
+
+
+class BrokenProcessor(SpanProcessor):
+    """Raises, which a processor must not."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if span.name == "measure chat-model":
+            return  # it breaks at the end
+        raise RuntimeError("broken")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise RuntimeError("broken")
+
+
+def test_spans_that_break_lose_no_event_and_reach_no_application(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(BrokenProcessor())
+    flags = snapshot(make_snapshot(make_flag(), revision=4))
+    with fake_server(flags) as server, tidegate.Client(server.address) as client:
+        assert client.wait_ready(10)
+        instrument(client, tracer_provider=provider)
+        choice = client.assign("chat-model", "user-1")
+        with choice.measure():
+            pass
+        with pytest.raises(KeyError), choice.measure():
+            raise KeyError
+        assert client.flush(10)
+        stats = client.stats()
+    assert stats.dropped == 0
+    assert stats.acknowledged == len(server.events()) > 0
+    assert "a span could not be told to OpenTelemetry" in caplog.text
