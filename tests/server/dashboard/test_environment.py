@@ -27,7 +27,7 @@ from tidegate.v1 import (
 )
 from tidegate_server.bootstrap.server import run_server
 from tidegate_server.dashboard.api import Api, CallFailed
-from tidegate_server.dashboard.environment import Environment
+from tidegate_server.dashboard.environment import PRESENT, Environment
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.points import SPANS
 from tidegate_server.domain.experiments.requests import Command, Request
@@ -178,6 +178,20 @@ async def test_series_distributions_and_revisions_are_followed(
     await flags.split(v1=40, v2=60)
     await until(lambda: revisions.value is not before)
     assert [each.revision for each in revisions.value or ()] == [2, 1]
+
+
+async def test_in_a_phase_without_events_there_are_no_values(
+    followed: Environment, flags: Flags, channel: grpc.aio.Channel
+) -> None:
+    await flags.create(v1=50, v2=50)
+    await send_events(channel)
+    await until(lambda: followed.flag("chat-model"))
+    values = followed.distributions("chat-model", "latency_ms", PRESENT)
+    values.listen(lambda: None)
+    await until(lambda: values.value)
+    await flags.split(v1=40, v2=60)
+    await until(lambda: not values.value)
+    assert values.freshness.live
 
 
 async def test_who_asks_for_the_same_shares_one_feed(followed: Environment) -> None:

@@ -8,14 +8,14 @@ from tidegate_server.dashboard.pages.experiment_actions import ExperimentActions
 from tidegate_server.dashboard.pages.kit import Text, link, node, section
 from tidegate_server.dashboard.pages.over_time import OverTime
 from tidegate_server.dashboard.pages.page import Page
-from tidegate_server.dashboard.points import Span
+from tidegate_server.dashboard.points import SPANS, Span
 from tidegate_server.dashboard.views import experiment as views
 from tidegate_server.dashboard.views.experiment import StageView
 from tidegate_server.dashboard.views.flag import variants_table
 from tidegate_server.dashboard.words import headline
 from tidegate_server.domain.experiments.records import Experiment, Seen
 from tidegate_server.domain.experiments.state import ACTIVE
-from tidegate_server.experiment_text import status_words, verdict_words
+from tidegate_server.experiment_text import Said, Tone, status_words, verdict_words
 
 
 class ExperimentPage:
@@ -35,8 +35,8 @@ class ExperimentPage:
         """Show it. span: of charts."""
         plan, page = self._last.plan, self._page
         report = self._environment.report(plan.flag, control=plan.control)
-        series = self._environment.series(plan.flag, span)
-        page.follow(report, series, self._looks, self._decisions)
+        series, live = (self._environment.series(plan.flag, each) for each in (span, SPANS[0]))
+        page.follow(report, series, live, self._looks, self._decisions)
         await page.first()
         with page.main:
             self._head()
@@ -48,9 +48,10 @@ class ExperimentPage:
             OverTime(
                 page,
                 series,
+                live,
                 span,
                 self._path,
-                [plan.control, plan.treatment],
+                lambda: [plan.control, plan.treatment],
                 lambda: views.split_marks(self._decisions.value or ()),
             )
             self._evidence()
@@ -78,7 +79,7 @@ class ExperimentPage:
         return self._looks.value or ()
 
     def _stages(self) -> list[StageView]:
-        return views.stages(self._experiment, self._seen)
+        return views.stages(self._experiment)
 
     def _reasons(self) -> list[str]:
         return views.reasons(self._experiment, self._seen)
@@ -108,7 +109,8 @@ class ExperimentPage:
 
         def draw() -> None:
             found = self._experiment
-            state.say(status_words(found.state.status))
+            gone = self._environment.experiment(plan.key) is None
+            state.say(Said("deleted", Tone.MUTED) if gone else status_words(found.state.status))
             reason = f" Why: {found.state.reason}." if found.state.reason else ""
             why.text = headline(found) + reason.replace("..", ".")
             said = verdict_words(found.state.verdict)
@@ -116,7 +118,7 @@ class ExperimentPage:
             going_on = found.state.looked is not None and found.state.status in ACTIVE
             verdict.text = f"Last look, {looked}: {said.text}." if going_on else ""
             if actions is not None:
-                actions.show(found)
+                actions.show(None if gone else found.state.status)
 
         page.draw(draw)
 
@@ -128,7 +130,7 @@ class ExperimentPage:
                 for each in views.judged(plan, self._environment.flag(plan.flag)):
                     self._judged(each)
                 self._page.chart(
-                    "Sample ratio: least p-value of this phase",
+                    views.RATIO_LABEL,
                     lambda: views.ratio_chart(self._seen, zone),
                 )
         self._page.draw(lambda: ratio.say(views.ratio_said(self._experiment, self._seen)))
