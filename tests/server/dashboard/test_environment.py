@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,6 +26,7 @@ from tidegate.v1 import (
     report_service_pb2,
     report_service_pb2_grpc,
 )
+from tidegate_server import embedded_store
 from tidegate_server.bootstrap.server import run_server
 from tidegate_server.dashboard.api import Api, CallFailed
 from tidegate_server.dashboard.environment import PRESENT, Environment
@@ -32,7 +34,7 @@ from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.points import SPANS
 from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import Status
-from tidegate_server.settings import Settings
+from tidegate_server.settings import Fsync, Settings
 from tidegate_server.wire.experiments import plan_to_message
 
 SOON = replace(PLAN, preflight=None)
@@ -233,6 +235,33 @@ async def test_what_the_server_refuses_is_said_in_its_words(
         await followed.api.update_flag(flag_pb2.Flag(key="none"))
     with pytest.raises(CallFailed, match="chat-v9"):
         await followed.api.command("chat-v9", Command(Request.PAUSE, "anna"))
+
+
+async def test_a_server_without_its_store_is_not_current(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Its streams go on: of flags and experiments as they were."""
+    embedded_store.prepare(tmp_path)
+    command = embedded_store.command(tmp_path, Fsync.EVERYSEC)
+    store = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    stop = asyncio.Event()
+    own = settings.model_copy(update={"redis_url": embedded_store.url(tmp_path)})
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        await embedded_store.wait_ready(embedded_store.socket_path(tmp_path))
+        tasks.create_task(run_server(own, stop))
+        environment = Environment(own.environment, Api(own.listen))
+        running = asyncio.create_task(environment.run())
+        for feed in environment.followed:
+            feed.listen(lambda: None)
+        await until(lambda: all(feed.freshness.live for feed in environment.followed))
+        store.kill()
+        words = f"the server at {own.listen} does not reach its store"
+        await until(lambda: [feed.freshness.problem for feed in environment.followed][-1] == words)
+        assert environment.flags.freshness.live
+        running.cancel()
+        await asyncio.wait([running])
+        stop.set()
+    await store.wait()
 
 
 async def test_a_server_that_goes_is_said_and_one_that_comes_is_found(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlencode
 
 from tidegate.v1 import flag_pb2
@@ -118,18 +119,7 @@ class AnalysisPage:
 
     def _choose(self, label: str, targets: Callable[[], Sequence[Target]]) -> None:
         """Show choices, and keep them current."""
-        box = node("div")
-        shown: list[Target] = []
-
-        def draw() -> None:
-            wanted = list(targets())
-            if wanted != shown:
-                shown[:] = wanted
-                box.clear()
-                with box:
-                    choices(label, wanted)
-
-        self._page.draw(draw)
+        self._page.fill(node("div"), targets, partial(choices, label))
 
     def _controls(self) -> list[Target]:
         control = self._choice.control or self._flag.default_variant

@@ -1,6 +1,6 @@
 """One experiment: its stages, why it stands where it does, its evidence, its decisions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.environment import Environment
@@ -41,7 +41,9 @@ class ExperimentPage:
         with page.main:
             self._head()
             with section("Stages"):
-                _Stages(page, self._stages, self._reasons)
+                bar = node("ol", "stages", tabindex=0, aria_label="Stages")
+                page.fill(bar, self._stages, _show_stages)
+                page.fill(node("div", aria_live="polite"), self._reasons, _show_reasons)
             with section("Versions"):
                 self._page.grid(lambda: variants_table(self._flag, report.value))
                 link("Compare the versions", f"{self._flag_path}/analysis?control={plan.control}")
@@ -147,49 +149,21 @@ class ExperimentPage:
         self._page.draw(draw)
 
 
-class _Stages:
-    """The bar of stages, and why the present one is not left yet."""
+def _show_stages(stages: Sequence[StageView]) -> None:
+    for each in stages:
+        current = {"aria_current": "step"} if each.place == "now" else {}
+        with node("li", f"{each.place} {each.said.tone}", **current):
+            Text("span", each.name, "name")
+            Text("span", each.said.text, "state")
+            with node("ul"):
+                for line in each.lines:
+                    Text("li", line.text, line.tone)
 
-    def __init__(
-        self,
-        page: Page,
-        stages: Callable[[], list[StageView]],
-        reasons: Callable[[], list[str]],
-    ) -> None:
-        self._stages = stages
-        self._reasons = reasons
-        self._bar = node("ol", "stages", tabindex=0, aria_label="Stages")
-        self._why = node("div", aria_live="polite")
-        self._shown_stages: list[StageView] = []
-        self._shown_reasons: list[str] = []
-        page.draw(self._draw)
 
-    def _draw(self) -> None:
-        stages, reasons = self._stages(), self._reasons()
-        if stages != self._shown_stages:
-            self._shown_stages = stages
-            self._draw_bar()
-        if reasons != self._shown_reasons:
-            self._shown_reasons = reasons
-            self._draw_reasons()
-
-    def _draw_bar(self) -> None:
-        self._bar.clear()
-        with self._bar:
-            for each in self._shown_stages:
-                current = {"aria_current": "step"} if each.place == "now" else {}
-                with node("li", f"{each.place} {each.said.tone}", **current):
-                    Text("span", each.name, "name")
-                    Text("span", each.said.text, "state")
-                    with node("ul"):
-                        for line in each.lines:
-                            Text("li", line.text, line.tone)
-
-    def _draw_reasons(self) -> None:
-        self._why.clear()
-        with self._why:
-            if self._shown_reasons:
-                Text("p", "The last look says:", "note")
-                with node("ul", "reasons"):
-                    for reason in self._shown_reasons:
-                        Text("li", reason)
+def _show_reasons(reasons: Sequence[str]) -> None:
+    """Show why the present stage is not left yet."""
+    if reasons:
+        Text("p", "The last look says:", "note")
+        with node("ul", "reasons"):
+            for reason in reasons:
+                Text("li", reason)

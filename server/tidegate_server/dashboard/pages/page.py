@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import structlog
 from nicegui import Client, ui
+from nicegui.element import Element
 from starlette.requests import Request
 
 from tidegate_server.dashboard.access import Access, Session
@@ -23,6 +25,8 @@ from tidegate_server.dashboard.words import Zone, freshness_words
 from tidegate_server.experiment_text import Said, Tone
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 DRAW_SECONDS = 0.25
 """What changes within this time is drawn together."""
@@ -102,16 +106,21 @@ class Page:
 
     def legend(self, variants: Callable[[], Sequence[str]], *, quantiles: bool = False) -> None:
         """Show which colour is whose. quantiles: and which line is which quantile."""
-        box = node("p", "legend")
-        shown: list[str] = []
+        self.fill(node("p", "legend"), variants, partial(_keys, quantiles=quantiles))
+
+    def fill(
+        self, box: Element, values: Callable[[], Sequence[T]], show: Callable[[Sequence[T]], None]
+    ) -> None:
+        """Show values in a box, anew whenever they change."""
+        shown: list[T] = []
 
         def draw() -> None:
-            names = list(variants())
-            if names != shown:
-                shown[:] = names
+            wanted = list(values())
+            if wanted != shown:
+                shown[:] = wanted
                 box.clear()
                 with box:
-                    _keys(names, quantiles=quantiles)
+                    show(wanted)
 
         self.draw(draw)
 
