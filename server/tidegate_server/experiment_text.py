@@ -12,7 +12,7 @@ from tidegate_server.domain.durations import format_duration
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Measured
 from tidegate_server.domain.experiments.state import ENDED, IN_STAGE, State, Status, stage_of
-from tidegate_server.report_text import number, relative
+from tidegate_server.report_text import ERROR, figure, number, relative
 
 GOAL, CEILING = "goal", "ceiling"
 """Roles of a metric, as in `Measured`; the third is guardrail."""
@@ -85,11 +85,8 @@ def share_words(plan: Plan, state: State) -> str:
     return f"{plan.treatment} has {percent(state.share_ppm)} of the units"
 
 
-def waits_for(plan: Plan, state: State, units: float | None = None) -> list[Said]:
-    """Say what must be seen, or done, before it goes on; good is what is there.
-
-    units: of the smaller arm, as the last look saw them; None: not known.
-    """
+def waits_for(plan: Plan, state: State) -> list[Said]:
+    """Say what must be seen, or done, before it goes on; good is what is there."""
     match state.status:
         case Status.PREFLIGHT if plan.preflight is not None:
             return [Said(f"checks, for at most {format_duration(plan.preflight.limit)}")]
@@ -101,10 +98,10 @@ def waits_for(plan: Plan, state: State, units: float | None = None) -> list[Said
             return [Said("somebody resumes", Tone.WARN)]
         case Status.DRAFT:
             return [Said("somebody starts it")]
-    return list(_stage_lacks(plan, state, units)) if state.status in IN_STAGE else []
+    return list(_stage_lacks(plan, state)) if state.status in IN_STAGE else []
 
 
-def _stage_lacks(plan: Plan, state: State, units: float | None) -> Iterator[Said]:
+def _stage_lacks(plan: Plan, state: State) -> Iterator[Said]:
     stage = stage_of(plan, state)
     if state.status is Status.HELD:
         yield Said("healthy evidence", Tone.WARN)
@@ -112,10 +109,8 @@ def _stage_lacks(plan: Plan, state: State, units: float | None) -> Iterator[Said
         yield Said(f"the stage is ready for {percent(stage.share_ppm)}")
     yield _done(state.baked, stage.bake, "baked")
     if stage.min_units:
-        enough = units is not None and units >= stage.min_units
-        there = Tone.GOOD if enough or state.streak else Tone.PLAIN  # one with too few is no pass
-        seen = "" if units is None else f"{units:,.0f} of "
-        yield Said(f"{seen}{stage.min_units:,} units in the smaller arm", there)
+        there = Tone.GOOD if state.streak else Tone.PLAIN  # a look that saw too few is no pass
+        yield Said(f"{stage.min_units:,} units in the smaller arm", there)
     passed = min(state.streak, stage.passes)
     there = Tone.GOOD if passed == stage.passes else Tone.PLAIN
     yield Said(f"{passed} of {stage.passes} passes in a row", there)
@@ -151,7 +146,7 @@ def figure_words(measured: Measured) -> str:
     if measured.value is None:
         return "not estimable yet"
     if measured.role == CEILING:
-        return number(measured.value)
+        return figure(measured.metric, measured.value)
     if measured.lower is None or measured.upper is None:
         return relative(measured.value)
     return f"{relative(measured.value)} ({relative(measured.lower)} … {relative(measured.upper)})"
@@ -160,7 +155,8 @@ def figure_words(measured: Measured) -> str:
 def limit_words(measured: Measured) -> str:
     """Say what is asked of a metric, and what rolls back."""
     if measured.role == CEILING:
-        return f"limit {number(measured.threshold)}"
+        limit = measured.threshold
+        return f"limit {100 * limit:.4g}%" if measured.metric == ERROR else f"limit {number(limit)}"
     asked = "wanted" if measured.role == GOAL else "margin"
     tolerance = measured.tolerance
     rolls_back = "" if tolerance is None else f", harm beyond {tolerance:.1%} rolls back"

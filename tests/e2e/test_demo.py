@@ -75,6 +75,10 @@ def check_rollouts(done: subprocess.CompletedProcess[str]) -> None:
     events = re.search(r"✓ every event .* reported = acknowledged = aggregated = ([\d,]+)", said)
     assert events is not None
     assert int(events[1].replace(",", "")) > 3 * 5_000
+    assert (
+        len(re.findall(r"^  pages   http://\S+/\?token=\S+ \(to operate\)$", said, re.MULTILINE))
+        == 1
+    )
     assert "\x1b" not in said
     assert done.stderr == ""
 

@@ -19,7 +19,7 @@ from tidegate_server.cli.listening import (
 from tidegate_server.cli.options import DataDirOption, EnvironmentOption, ListenOption
 from tidegate_server.cli.render import print_text
 from tidegate_server.cli.roles import HOW_TO_INSTALL, dashboard_installed, stop_on_signals
-from tidegate_server.dashboard.tokens import kept_tokens, link, set_tokens
+from tidegate_server.dashboard.tokens import Tokens, kept_tokens, links, set_tokens
 from tidegate_server.settings import (
     METRICS_PATH,
     OFF,
@@ -194,13 +194,9 @@ def _pages(settings: Settings) -> Iterator[str]:
     if not dashboard_installed():
         yield f"  pages   not installed: {HOW_TO_INSTALL}"
         return
-    address = reachable(settings.dashboard_listen)
-    for token, purpose in (
-        (settings.dashboard_operator_token, "to operate"),
-        (settings.dashboard_token, "to look"),
-    ):
-        if token is not None:
-            yield f"  pages   {link(address, token)} ({purpose})"
+    tokens = Tokens(settings.dashboard_token, settings.dashboard_operator_token)
+    for each in links(reachable(settings.dashboard_listen), tokens):
+        yield f"  pages   {each}"
 
 
 def _obituary(event: Died) -> str:

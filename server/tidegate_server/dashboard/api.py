@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tidegate.v1 import (
     assignment_service_pb2,
@@ -32,6 +33,8 @@ CALL_SECONDS = 5.0
 
 CLIENT_NAME = "tidegate dashboard"
 """By which the dashboards that watch a server are told from its SDKs."""
+
+_NEEDS_STORE = flag_service_pb2.DESCRIPTOR.services_by_name["FlagService"].full_name
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),  # a snapshot can be large
@@ -66,6 +69,7 @@ class Api:
     def __init__(self, address: str) -> None:
         self.address = address
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._flags: FlagStub = flag_service_pb2_grpc.FlagServiceStub(self._channel)
         self._assignments: AssignmentStub = assignment_service_pb2_grpc.AssignmentServiceStub(
             self._channel
@@ -78,6 +82,14 @@ class Api:
     async def close(self) -> None:
         """End all calls."""
         await self._channel.close()
+
+    async def reaches_store(self) -> bool:
+        """Tell whether the server can change flags, for which it needs its store."""
+        request = health_pb2.HealthCheckRequest(service=_NEEDS_STORE)
+        answer: health_pb2.HealthCheckResponse = await self._ask(
+            self._health.Check(request, timeout=CALL_SECONDS)
+        )
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def watch_flags(self) -> AsyncIterator[assignment_service_pb2.WatchFlagsResponse]:
         """Yield what the stream of flags says."""

@@ -90,11 +90,12 @@ def lines(content: Sequence[str]) -> Json:
     return {"k": "lines", "t": " ".join(content), "lines": list(content)}
 
 
-def moment(time: datetime | None, zone: Zone) -> Json:
-    """Return a cell of a time, and of how long ago it was."""
+def moment(time: datetime | None, zone: Zone, *, ago: bool = True) -> Json:
+    """Return a cell of a time. ago: and of how long ago it was."""
     if time is None:
         return text(NOTHING)
-    return {"k": "ago", "t": zone.stamp(time), "at": int(time.timestamp() * 1_000)}
+    since = {"at": int(time.timestamp() * 1_000)} if ago else {}
+    return {"k": "time", "t": zone.stamp(time), "full": zone.full(time), **since}
 
 
 def split(shares: Sequence[flag_pb2.SplitShare], variants: Sequence[str]) -> Json:

@@ -61,6 +61,7 @@ class Environment:
         self.flags = Followed(self._read_flags)
         self.experiments = Followed(self._read_experiments)
         self._watchers: Polled[Watching] = Polled(self._ask_watchers, SLOW_SECONDS)
+        self._store: Polled[bool] = Polled(self._ask_store, SLOW_SECONDS)
         self._polled: dict[tuple[object, ...], Polled[Any]] = {}
 
     async def run(self) -> None:
@@ -74,9 +75,15 @@ class Environment:
 
     async def close(self) -> None:
         """Ask no more."""
-        for feed in (self._watchers, *self._polled.values()):
+        polled: Sequence[Polled[Any]] = (self._watchers, self._store, *self._polled.values())
+        for feed in polled:
             feed.close()
         await self.api.close()
+
+    @property
+    def followed(self) -> Sequence[Feed[Any]]:
+        """The feeds that tell whether what is known of flags and experiments is current."""
+        return self.flags, self.experiments, self._store
 
     @property
     def misnamed(self) -> str:
@@ -133,7 +140,12 @@ class Environment:
             known = self.flag(flag)
             present = known.phase if known is not None else 0
             wanted = present if phase == PRESENT else phase
-            return await self.api.distributions(flag, outcome, wanted)
+            try:
+                return await self.api.distributions(flag, outcome, wanted)
+            except CallFailed as error:
+                if phase != PRESENT or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+                return ()  # nothing has happened in it yet
 
         return self._poll(("distributions", flag, outcome, phase), fetch, SLOW_SECONDS)
 
@@ -161,6 +173,15 @@ class Environment:
     async def _ask_watchers(self, before: Watching | None) -> Watching:
         found = await self.api.watchers()
         return before if before is not None and before == found else found
+
+    async def _ask_store(self, _: bool | None) -> bool:
+        """Return True; a server without its store goes on telling what was before."""
+        if await self.api.reaches_store():
+            return True
+        raise CallFailed(
+            f"the server at {self.api.address} does not reach its store",
+            grpc.StatusCode.UNAVAILABLE,
+        )
 
     def looks(self, experiment: str) -> Feed[Sequence[Seen]]:
         """Return the feed of what an experiment's looks saw."""

@@ -7,6 +7,7 @@ from tidegate_server.dashboard.points import EXPOSURES, Point, SeriesTable
 from tidegate_server.report_text import ERROR, LATENCY, NOTHING, figure, number
 
 RECENT = timedelta(seconds=30)
+"""A multiple of the shortest window."""
 
 
 def requests(table: SeriesTable, variant: str) -> list[tuple[Point, float]]:
@@ -30,13 +31,16 @@ def recent_columns(outcomes: Sequence[str]) -> list[str]:
 
 
 def recent_cells(table: SeriesTable, variant: str, outcomes: Sequence[str]) -> list[str]:
-    """Write what a variant did in the last moments: the quantiles are of the last closed window."""
-    since = table.read - max(RECENT, table.span.window) - table.span.window
+    """Write what a variant did in the last moments: the quantiles are of the last closed window.
+
+    table: in windows that are no longer than RECENT.
+    """
+    since = table.span.window_of(table.read) - RECENT
     rates = [rate for point, rate in requests(table, variant) if point.start >= since]
     latest = _closed_since(table, (variant, LATENCY), since)[-1:]
     quantiles = latest[0].quantiles if latest else ()
     return [
-        number(sum(rates) / len(rates)) if rates else NOTHING,
+        number(sum(rates) * (table.span.window / RECENT)) if rates else NOTHING,
         *(map(number, quantiles) if quantiles else [NOTHING] * 3),
         *(
             _mean(name, _closed_since(table, (variant, name), since))

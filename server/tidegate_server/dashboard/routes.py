@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from tidegate_server.dashboard.environment import Experiments, Flags
 from tidegate_server.dashboard.feeds import Feed
-from tidegate_server.dashboard.pages.analysis import Choice, analysis_page, phase_of
+from tidegate_server.dashboard.pages.analysis import AnalysisPage, Choice, phase_of
 from tidegate_server.dashboard.pages.experiment import ExperimentPage
 from tidegate_server.dashboard.pages.flag import FlagPage
 from tidegate_server.dashboard.pages.kit import Text, link, node, section
@@ -87,7 +87,7 @@ class _Routes:
         if own is None or not await _known(page, own.flags) or (found := own.flag(key)) is None:
             _missing(page, "flag", key, environment)
         else:
-            await analysis_page(page, own, found, Choice(control, phase_of(phase), outcome))
+            await AnalysisPage(page, own, found, Choice(control, phase_of(phase), outcome)).show()
 
     async def experiment(
         self, client: Client, request: Request, environment: str, key: str, span: str = ""

@@ -33,8 +33,10 @@ from tidegate_server.signals.metrics import registry_of
 
 log = structlog.get_logger(__name__)
 
-RECONNECT_SECONDS = 5.0
-"""How long a page is kept for a browser that lost its connection; a later one loads it anew."""
+RECONNECT_SECONDS = 10.0
+"""How long a page is kept for a browser that lost its connection; a later one loads it anew.
+
+A browser that says nothing for 1.2 times as long is taken for gone: it may only be busy."""
 
 _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="none" '

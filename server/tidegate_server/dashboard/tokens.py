@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -83,6 +84,13 @@ def kept_tokens(data_dir: Path) -> Tokens:
 def link(address: str, token: SecretStr) -> str:
     """Return the address of the dashboard with a token, for the browser of whoever reads it."""
     return f"http://{address}/?token={quote(token.get_secret_value())}"
+
+
+def links(address: str, tokens: Tokens) -> Iterator[str]:
+    """Yield a link for each token, with what it is for."""
+    for token, purpose in ((tokens.operate, "to operate"), (tokens.view, "to look")):
+        if token is not None:
+            yield f"{link(address, token)} ({purpose})"
 
 
 def _make(file: Path) -> None:

@@ -5,15 +5,17 @@ import time
 import urllib.request
 from collections.abc import Mapping
 
+import grpc
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
+import tidegate
 from tests.e2e import calls
 from tests.e2e.dashboard.browser import OPERATE, PATIENCE_MS, PHONE, Visitor, row
 from tests.e2e.dashboard.traffic import Traffic
 from tests.e2e.stack import Stack
-from tidegate.v1 import report_service_pb2
+from tidegate.v1 import flag_service_pb2, flag_service_pb2_grpc, report_service_pb2
 from tidegate_server import report_text
 from tidegate_server.report_text import number
 
@@ -161,6 +163,97 @@ def test_a_split_is_previewed_then_changed(busy: Traffic, operator: Visitor, sta
     expect(table.get_by_text("v1 40 %, v2 60 %").first).to_be_visible()
     stack.split("chat-model", v1=50, v2=50)
     expect(table.get_by_text("v1 50 %, v2 50 %").first).to_be_visible()
+
+
+def open_split(page: Page, key: str, first: str, second: str) -> Locator:
+    """Ask for another split of a flag with variants a and b, and wait until it can be applied."""
+    page.get_by_role("button", name="Change split").click()
+    dialog = page.get_by_role("dialog", name=f"Split of {key}")
+    dialog.get_by_label("a", exact=True).fill(first)
+    dialog.get_by_label("b", exact=True).fill(second)
+    expect(dialog.get_by_role("button", name="Apply")).to_be_enabled()
+    return dialog
+
+
+def told_of(stack: Stack, what: str) -> list[tuple[str, str]]:
+    """Return what the dashboard's log says came of an action: the event, and its line."""
+    log = (stack.data_dir / "logs" / "dashboard.log").read_text()
+    return [(line.split("] ", 1)[1].split()[0], line) for line in log.splitlines() if what in line]
+
+
+def test_only_what_was_shown_is_applied(operator: Visitor, stack: Stack) -> None:
+    """Whoever types and presses the button in one breath has not seen who would move."""
+    stack.apply_flag("hasty", a=100, b=0)
+    page = operator.go("/prod/flags/hasty")
+    dialog = open_split(page, "hasty", "90", "10")
+    fields = [dialog.get_by_label(name, exact=True).element_handle() for name in "ab"]
+    button = dialog.get_by_role("button", name="Apply")
+    page.evaluate(
+        """([fields, button]) => {
+            fields.forEach((field) => {
+                field.value = "50"; field.dispatchEvent(new Event("input", {bubbles: true})); });
+            setTimeout(() => button.click(), 50); }""",  # before it is asked who would move
+        [fields, button.element_handle()],
+    )
+    expect(dialog.get_by_text("a → b: 50 % of the units")).to_be_visible()
+    button.click()
+    changes = page.get_by_role("region", name="Changes of this flag")
+    expect(changes.get_by_text("a 50 %, b 50 %").first).to_be_visible()
+    assert [outcome for outcome, _ in told_of(stack, "split of hasty")] == ["refused", "done"]
+
+
+def test_a_double_click_is_one(operator: Visitor, stack: Stack) -> None:
+    """The second click comes while the dialog fades, when the first one's change is made."""
+    stack.apply_flag("doubled", a=100, b=0)
+    page = operator.go("/prod/flags/doubled")
+    button = open_split(page, "doubled", "90", "10").get_by_role("button", name="Apply")
+    button.evaluate(
+        """(button) => new Promise((done) => {
+            button.click(); setTimeout(() => { button.click(); done(); }, 200); })"""
+    )
+    open_split(page, "doubled", "80", "20").get_by_role("button", name="Apply").click()
+    changes = page.get_by_role("region", name="Changes of this flag")
+    expect(changes.get_by_text("a 80 %, b 20 %").first).to_be_visible()
+    told = told_of(stack, "split of doubled")
+    assert [outcome for outcome, _ in told] == ["done", "done"], told
+
+
+def test_a_flag_that_changes_or_goes_is_shown_so(operator: Visitor, stack: Stack) -> None:
+    flag = stack.apply_flag("going", a=100, b=0)
+    page = operator.go("/prod/flags/going")
+    legend = page.locator(".legend").first
+    expect(legend).not_to_contain_text("third")
+    flag.variants.add(key="third")
+    with grpc.insecure_channel(stack.address) as channel:
+        stub = flag_service_pb2_grpc.FlagServiceStub(channel)
+        stub.UpdateFlag(flag_service_pb2.UpdateFlagRequest(flag=flag), timeout=30)
+        expect(legend).to_contain_text("third")
+        expect(page.get_by_role("button", name="Kill …")).to_be_visible()
+        stub.DeleteFlag(flag_service_pb2.DeleteFlagRequest(key="going"), timeout=30)
+    expect(page.locator(".head .pill")).to_have_text("deleted")
+    expect(page.get_by_role("button", name="Kill …")).to_be_hidden()
+
+
+def test_an_analysis_grows_with_its_outcomes(operator: Visitor, stack: Stack) -> None:
+    stack.apply_flag("unheard", a=100)
+    page = operator.go("/prod/flags/unheard/analysis")
+    page.evaluate("window.here = true")
+    expect(page.get_by_text("No outcome was reported yet")).to_be_visible()
+    expect(page.locator(".chart")).to_have_count(0)
+    with tidegate.Client(stack.address) as client:
+        assert client.wait_ready(30)
+        client.assign("unheard", "anna").track(tokens=12)
+    chart = page.get_by_role("img", name="tokens: share of the events by value")
+    expect(chart).to_be_visible()
+    expect(page.get_by_role("link", name="tokens")).to_have_attribute("aria-current", "true")
+    assert page.evaluate("window.here"), "the page is the one that was opened"
+
+
+def test_the_last_moments_are_shown_whatever_the_span(busy: Traffic, operator: Visitor) -> None:
+    page = operator.go(f"{FLAG}?span=7d")
+    table = page.get_by_role("region", name="In the last moments")
+    rate = table.locator('tr[data-key="v1"]').locator("td").first
+    expect(rate).to_have_text(re.compile(r"\d"))
 
 
 def test_a_flag_is_edited_as_text(operator: Visitor, stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 import tidegate
-from tests.e2e.dashboard.browser import OPERATE, VIEW, Visitor
+from tests.e2e.dashboard.browser import OPERATE, PATIENCE_MS, VIEW, Visitor
 from tests.e2e.stack import Stack
 from tidegate.v1 import (
     experiment_service_pb2,
@@ -160,13 +161,20 @@ def test_who_may_look_can_change_nothing(
             window.socket.emit("event", {id, client_id, listener_id, args: []}))""",
         [number, client, listeners],
     )
-    viewer.page.wait_for_timeout(500)  # time for what must not happen
+    wait_for_line(stack, "event_refused")
     expect(theirs.get_by_role("dialog")).to_have_count(0)
-    log = (stack.data_dir / "logs" / "dashboard.log").read_text()
-    assert "event_refused" in log, "it came as far as that"
     button.click()
     expect(theirs.get_by_role("dialog")).to_be_visible()
     operator.context.close()
+
+
+def wait_for_line(stack: Stack, words: str) -> None:
+    """Wait until the dashboard's log has these words."""
+    log = stack.data_dir / "logs" / "dashboard.log"
+    deadline = time.monotonic() + PATIENCE_MS / 1_000
+    while words not in log.read_text():
+        assert time.monotonic() < deadline, f"the log does not say {words!r}"
+        time.sleep(0.05)
 
 
 class Evil(http.server.SimpleHTTPRequestHandler):

@@ -1,5 +1,6 @@
 """Units that use a flag and report what they got, until they are told to hold."""
 
+import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -51,12 +52,14 @@ class Traffic:
 
     def _run(self) -> None:
         draw = random.Random(7)
+        new = itertools.count(UNITS)  # so that there is always something new to see
         while not self._end.wait(PAUSE):
             if not self._going.is_set():
                 self._resting.set()
                 self._going.wait()
-            for _ in range(BURST):
-                choice = self._client.assign(self._flag, f"unit-{draw.randrange(UNITS)}")
+            units = (f"unit-{draw.randrange(UNITS)}" for _ in range(BURST))
+            for unit in (f"unit-{next(new)}", *units):
+                choice = self._client.assign(self._flag, unit)
                 failed = draw.random() < self.errors.get(choice.variant, 0.01)
                 choice.track(
                     latency_ms=draw.lognormvariate(5, 0.4),

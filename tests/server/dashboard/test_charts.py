@@ -83,6 +83,19 @@ def test_a_sequence_has_a_band_its_bounds_and_its_limits_in_sight() -> None:
     assert [each["lineStyle"]["type"] for each in marked] == ["solid", "dashed"]
 
 
+def test_limits_that_are_equal_are_named_side_by_side() -> None:
+    limits = [Limit("margin", 0.25, harm=False), Limit("rolls back", 0.25, harm=True)]
+    marked = charts.sequence_chart([], limits, utc=True)["series"][-1]["markLine"]["data"]
+    assert len({each["label"]["position"] for each in marked}) == 2
+
+
+def test_early_bounds_do_not_hide_the_present_ones() -> None:
+    looks = [Bounded(at(0), 0.5, -0.9, 400.0), Bounded(at(1), 0.01, -0.05, 0.07)]
+    axis = charts.sequence_chart(looks, [Limit("margin", 0.1, harm=False)], utc=True)["yAxis"]
+    assert axis["min"] < -5
+    assert 10 < axis["max"] < 100
+
+
 def test_a_sequence_of_nothing_is_an_empty_chart() -> None:
     made = charts.sequence_chart([], [], utc=True)
     assert all(not each["data"] for each in made["series"])
@@ -94,6 +107,7 @@ def test_p_values_keep_to_the_scale() -> None:
     )
     assert made["series"][0]["data"] == [[ms(0), 1.0], [ms(1), 1e-6]]
     assert (made["yAxis"]["type"], made["yAxis"]["min"]) == ("log", 1e-6)
+    assert made["series"][1]["data"] == [[ms(0), 0.001], [ms(1), 0.001]], "the alarm"
 
 
 def test_shares_hold_until_the_next_change_and_until_now() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,14 +26,15 @@ from tidegate.v1 import (
     report_service_pb2,
     report_service_pb2_grpc,
 )
+from tidegate_server import embedded_store
 from tidegate_server.bootstrap.server import run_server
 from tidegate_server.dashboard.api import Api, CallFailed
-from tidegate_server.dashboard.environment import Environment
+from tidegate_server.dashboard.environment import PRESENT, Environment
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.points import SPANS
 from tidegate_server.domain.experiments.requests import Command, Request
 from tidegate_server.domain.experiments.state import Status
-from tidegate_server.settings import Settings
+from tidegate_server.settings import Fsync, Settings
 from tidegate_server.wire.experiments import plan_to_message
 
 SOON = replace(PLAN, preflight=None)
@@ -180,6 +182,20 @@ async def test_series_distributions_and_revisions_are_followed(
     assert [each.revision for each in revisions.value or ()] == [2, 1]
 
 
+async def test_in_a_phase_without_events_there_are_no_values(
+    followed: Environment, flags: Flags, channel: grpc.aio.Channel
+) -> None:
+    await flags.create(v1=50, v2=50)
+    await send_events(channel)
+    await until(lambda: followed.flag("chat-model"))
+    values = followed.distributions("chat-model", "latency_ms", PRESENT)
+    values.listen(lambda: None)
+    await until(lambda: values.value)
+    await flags.split(v1=40, v2=60)
+    await until(lambda: not values.value)
+    assert values.freshness.live
+
+
 async def test_who_asks_for_the_same_shares_one_feed(followed: Environment) -> None:
     first = followed.report("chat-model")
     assert followed.report("chat-model") is first, "also before anybody listens"
@@ -219,6 +235,33 @@ async def test_what_the_server_refuses_is_said_in_its_words(
         await followed.api.update_flag(flag_pb2.Flag(key="none"))
     with pytest.raises(CallFailed, match="chat-v9"):
         await followed.api.command("chat-v9", Command(Request.PAUSE, "anna"))
+
+
+async def test_a_server_without_its_store_is_not_current(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Its streams go on: of flags and experiments as they were."""
+    embedded_store.prepare(tmp_path)
+    command = embedded_store.command(tmp_path, Fsync.EVERYSEC)
+    store = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    stop = asyncio.Event()
+    own = settings.model_copy(update={"redis_url": embedded_store.url(tmp_path)})
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        await embedded_store.wait_ready(embedded_store.socket_path(tmp_path))
+        tasks.create_task(run_server(own, stop))
+        environment = Environment(own.environment, Api(own.listen))
+        running = asyncio.create_task(environment.run())
+        for feed in environment.followed:
+            feed.listen(lambda: None)
+        await until(lambda: all(feed.freshness.live for feed in environment.followed))
+        store.kill()
+        words = f"the server at {own.listen} does not reach its store"
+        await until(lambda: [feed.freshness.problem for feed in environment.followed][-1] == words)
+        assert environment.flags.freshness.live
+        running.cancel()
+        await asyncio.wait([running])
+        stop.set()
+    await store.wait()
 
 
 async def test_a_server_that_goes_is_said_and_one_that_comes_is_found(settings: Settings) -> None:

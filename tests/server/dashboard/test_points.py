@@ -96,6 +96,7 @@ def table() -> SeriesTable:
         ("v1", "error"): {3: 50, 4: 20, 5: 60},
         ("v1", "tokens"): {5: 2},
         ("v2", "latency_ms"): {1: 10},
+        ("v3", "latency_ms"): {4: 6},
     }
     read = START + 6.5 * TEN_SECONDS
     return merged(None, answer(events, START, read), START, START, SPAN)
@@ -120,5 +121,7 @@ def test_the_last_moments_are_those_of_closed_windows(table: SeriesTable) -> Non
     mean = (50 * 25 + 20 * 10 + 60 * 30) / 130
     assert told["error rate"] == f"{mean:.2%}"
     assert told["QPS"] == f"{(5 + 2 + 6) / 3:.4g}"
+    rare = recent_cells(table, "v3", table.outcomes)
+    assert rare[0] == f"{6 / 30:.4g}", "events of one window, in all of the time"
     assert recent_cells(table, "v2", table.outcomes) == ["–"] * 6
-    assert recent_cells(table, "v3", table.outcomes) == ["–"] * 6
+    assert recent_cells(table, "v4", table.outcomes) == ["–"] * 6

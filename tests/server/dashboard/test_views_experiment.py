@@ -38,7 +38,7 @@ def looks_of(made: World) -> list[Seen]:
 
 
 def places(made: World) -> list[tuple[str, str]]:
-    return [(each.name, each.place) for each in experiment.stages(stored_experiment(made), [])]
+    return [(each.name, each.place) for each in experiment.stages(stored_experiment(made))]
 
 
 def test_the_bar_shows_what_is_done_and_what_lies_ahead() -> None:
@@ -54,25 +54,25 @@ def test_the_bar_shows_what_is_done_and_what_lies_ahead() -> None:
     assert places(on)[:2] == [("canary", "done"), ("test", "now")]
     paused = world((Verdict.PASS, 1), (Request.PAUSE, 0))
     assert places(paused)[0] == ("canary", "now")
-    assert experiment.stages(stored_experiment(paused), [])[0].said.text == "5 %, paused"
+    assert experiment.stages(stored_experiment(paused))[0].said.text == "5 %, paused"
 
 
 def test_the_bar_begins_with_the_preflight() -> None:
     draft = Experiment(PLAN, State(), 1, NOW, NOW)
-    assert {each.place for each in experiment.stages(draft, [])} == {"ahead"}
+    assert {each.place for each in experiment.stages(draft)} == {"ahead"}
     running = Experiment(PLAN, State(Status.PREFLIGHT), 1, NOW, NOW)
-    assert [each.place for each in experiment.stages(running, [])][:2] == ["now", "ahead"]
+    assert [each.place for each in experiment.stages(running)][:2] == ["now", "ahead"]
     done = Experiment(PLAN, State(Status.SUCCEEDED, stage=3), 1, NOW, NOW)
-    assert {each.place for each in experiment.stages(done, [])} == {"done"}
+    assert {each.place for each in experiment.stages(done)} == {"done"}
     watching = Experiment(PLAN, State(Status.WATCHING, stage=3), 1, NOW, NOW)
-    assert [each.place for each in experiment.stages(watching, [])][-2:] == ["done", "now"]
+    assert [each.place for each in experiment.stages(watching)][-2:] == ["done", "now"]
 
 
 def test_a_rollback_and_its_reason_are_shown() -> None:
     made = world((Verdict.PASS, 1), (Verdict.BREACH, 1), (Verdict.PASS, 1))
     found = stored_experiment(made)
     assert found.state.status is Status.ROLLED_BACK
-    here = [each for each in experiment.stages(found, looks_of(made)) if each.place == "now"]
+    here = [each for each in experiment.stages(found) if each.place == "now"]
     assert [each.said.tone for each in here] == [Tone.BAD]
     numbered = [NumberedDecision(n, each, n) for n, each in enumerate(made.decisions, 1)]
     table = experiment.decisions_table(numbered, UTC_ZONE)
@@ -137,14 +137,14 @@ def test_evidence_is_told_and_drawn() -> None:
         ),
     ]
     assert experiment.evidence_words(rating, looks) == "Now: +2.0% (-1.0% … +5.0%)"
-    assert experiment.evidence_words(error, looks) == "Now: 0.012"
+    assert experiment.evidence_words(error, looks) == "Now: 1.20%"
     assert experiment.evidence_words(latency, looks) == "Now: not estimable yet"
     assert experiment.evidence_words(rating, looks[:1]) == "Now: not estimable yet"
     assert experiment.evidence_words(rating, []) == "Now: not estimable yet"
     drawn = experiment.evidence_chart(rating, looks, UTC_ZONE)
     assert [value for _, value in drawn["series"][-1]["data"]] == [None, 2.0]
     plain = experiment.evidence_chart(error, looks, UTC_ZONE)
-    assert [value for _, value in plain["series"][-1]["data"]] == [None, 0.012], "not in percent"
+    assert [value for _, value in plain["series"][-1]["data"]] == [None, 1.2]
 
 
 def test_two_ceilings_on_one_metric_are_told_apart() -> None:
@@ -156,7 +156,10 @@ def test_two_ceilings_on_one_metric_are_told_apart() -> None:
         Measured("error", "ceiling", 0.5, None, None, 0.05),
         Measured("error", "ceiling", 0.7, None, None, 0.01),
     )
-    assert [experiment.evidence_words(each, [look_]) for each in judged] == ["Now: 0.5", "Now: 0.7"]
+    assert [experiment.evidence_words(each, [look_]) for each in judged] == [
+        "Now: 50.00%",
+        "Now: 70.00%",
+    ]
 
 
 def test_the_sample_ratio_is_drawn_over_looks() -> None:

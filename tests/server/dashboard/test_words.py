@@ -21,11 +21,14 @@ from tidegate_server.dashboard.words import (
     split_words,
     stage_words,
 )
-from tidegate_server.domain.experiments.records import Experiment
+from tidegate_server.domain.experiments.records import Experiment, Measured
 from tidegate_server.domain.experiments.state import ENDED, State, Status
 from tidegate_server.experiment_text import (
+    CEILING,
     Said,
     Tone,
+    figure_words,
+    limit_words,
     status_words,
     verdict_words,
     waits_for,
@@ -66,12 +69,18 @@ def test_words_differ_where_states_do() -> None:
     assert len({verdict_words(verdict).text for verdict in Verdict}) == len(Verdict)
 
 
-def test_a_stage_says_how_many_units_it_has_seen() -> None:
+def test_a_stage_says_how_many_units_it_needs() -> None:
     early = experiment(Status.OBSERVING, stage=0).state
-    texts = {units: waits_for(PLAN, early, units)[1] for units in (None, 120.4, 300.0)}
-    assert texts[None].text == "300 units in the smaller arm"
-    assert texts[120.4] == Said("120 of 300 units in the smaller arm")
-    assert texts[300.0] == Said("300 of 300 units in the smaller arm", Tone.GOOD)
+    assert waits_for(PLAN, early)[1] == Said("300 units in the smaller arm")
+    seen = replace(early, streak=1)
+    assert waits_for(PLAN, seen)[1] == Said("300 units in the smaller arm", Tone.GOOD)
+
+
+def test_rates_have_one_unit_everywhere() -> None:
+    errors = Measured("error", CEILING, 0.01773, None, None, 0.3)
+    assert (figure_words(errors), limit_words(errors)) == ("1.77%", "limit 30%")
+    latency = Measured("latency_ms.p99", CEILING, 120.0, None, None, 250.0)
+    assert (figure_words(latency), limit_words(latency)) == ("120", "limit 250")
 
 
 def test_a_sample_ratio_is_judged() -> None:

@@ -50,6 +50,8 @@ def run_demo(*, keep: bool, port: int, speed: float, rate: float) -> None:
         console.print(f"starting Tidegate in {folder}")
         with start_stack(folder, f"127.0.0.1:{port}", tied=not keep) as stack:
             address = stack.wait_ready()
+            for each in stack.pages():
+                console.print(Text(f"  pages   {each}"), soft_wrap=True)  # a link must stay whole
             ended, ledger, report = _roll_out(console, stack, address, program, folder, speed, rate)
             moves = [move for each in ended for move in each.moves()]
             checks = (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tidegate_server.cli.connection import CallRefused, ServerUnreachable
 from tidegate_server.cli.data_dir import log_file
+from tidegate_server.dashboard.tokens import kept_tokens, links
 from tidegate_server.errors import TidegateServerError
 from tidegate_server.settings import PREFIX
 from tidegate_server.supervisor.role import cause_of, log_tail
@@ -86,6 +87,16 @@ class Stack:
             self.running.check()
             time.sleep(_POLL_SECONDS)
         raise self.running.failure(f"was not ready after {_START_SECONDS:.0f} s")
+
+    def pages(self) -> Iterator[str]:
+        """Yield links to the dashboard; none where it is not installed.
+
+        Raises:
+            ConfigurationError: the tokens can't be read.
+        """
+        address = self._state().get("pages")
+        if address is not None:
+            yield from links(str(address), kept_tokens(self._data_dir))
 
     @contextmanager
     def explained(self) -> Iterator[None]:

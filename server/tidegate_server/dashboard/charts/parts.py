@@ -131,12 +131,12 @@ def levels(limits: Iterable[Limit], factor: float, *, percent: bool = False) -> 
                 },
                 "label": {
                     "formatter": f"{limit.name} {rounded(limit.value * factor):g}{unit}",
-                    "position": "insideStartTop",
+                    "position": "insideEndTop" if place else "insideStartTop",  # may be equal
                     "fontSize": 10,
                     "textBorderWidth": 0,
                 },
             }
-            for limit in limits
+            for place, limit in enumerate(limits)
         ],
     }
 

@@ -17,6 +17,9 @@ from tidegate_server.dashboard.charts.parts import (
     value_axis,
 )
 
+_BEYOND = 1.5
+"""So many times the distance between what must be seen is shown beyond it, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
@@ -44,7 +47,7 @@ def sequence_chart(
         [ms(each.time), None if each.value is None else rounded(each.value * factor)]
         for each in looks
     ]
-    ends = [end[1] for ends in (lower, upper, value) for end in ends if end[1] is not None]
+    lines = [[end[1] for end in line if end[1] is not None] for line in (lower, upper, value)]
     hidden = {"symbol": "none", "lineStyle": {"opacity": 0}, "tooltip": {"show": False}}
     stacked = {"type": "line", "stack": "band", "stackStrategy": "all", "silent": True, **hidden}
     thin = {"type": "line", "symbol": "none", "lineStyle": {"color": PALETTE[0], "width": 1}}
@@ -53,7 +56,7 @@ def sequence_chart(
         "xAxis": time_axis(),
         "yAxis": {
             **value_axis(percent=percent),
-            **holding(ends, limits, factor, percent=percent),
+            **holding(lines, limits, factor, percent=percent),
         },
         "series": [
             {**stacked, "name": "floor", "data": lower},
@@ -75,16 +78,23 @@ def sequence_chart(
 
 
 def holding(
-    ends: Sequence[float], limits: Sequence[Limit], factor: float, *, percent: bool
+    lines: Sequence[Sequence[float]], limits: Sequence[Limit], factor: float, *, percent: bool
 ) -> Options:
-    """Return an axis that holds all values and limits, with some room beside."""
-    shown = [*ends, *(limit.value * factor for limit in limits)]
+    """Return an axis that holds the limits and the last value of each line, with room beside.
+
+    Of earlier values as much as can be seen without hiding that: the first bounds are very wide.
+    """
+    shown = [*(line[-1] for line in lines if line), *(limit.value * factor for limit in limits)]
     if not shown:
         return {}
-    room = 0.08 * (max(shown) - min(shown)) or 1.0
+    low, high = min(shown), max(shown)
+    beyond = _BEYOND * (high - low) or 1.0
+    ends = [*shown, *(end for line in lines for end in line)]
+    low, high = max(low - beyond, min(ends)), min(high + beyond, max(ends))
+    room = 0.08 * (high - low) or 1.0
     return {
-        "min": rounded(min(shown) - room, 3),
-        "max": rounded(max(shown) + room, 3),
+        "min": rounded(low - room, 3),
+        "max": rounded(high + room, 3),
         "axisLabel": {
             **value_axis(percent=percent)["axisLabel"],
             "showMinLabel": False,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from tidegate_server.dashboard.charts.parts import (
     DASHES,
+    PALETTE,
     Limit,
     Line,
     Mark,
@@ -12,7 +13,6 @@ from tidegate_server.dashboard.charts.parts import (
     base,
     colour,
     dots,
-    levels,
     line_series,
     moments,
     ms,
@@ -73,8 +73,11 @@ def level_chart(line: Line, limit: Limit, *, utc: bool) -> Options:
                 **line_series(line.name, colour(line.color), "solid"),
                 **dots(len(data)),
                 "data": data,
-                "markLine": levels([limit], 1.0),
-            }
+            },
+            {  # a markLine is not drawn on an axis of this kind
+                **line_series(limit.name, PALETTE[1], "dashed"),
+                "data": [[time, limit.value] for time, _ in (*data[:1], *data[-1:])],
+            },
         ],
     }
 

@@ -42,6 +42,7 @@ def density_chart(
         ends = [rounded(value) for _, _, points in lines for value, _ in points]
         limits = {"min": min(ends), "max": max(ends)} if ends else {}
         axis = {**value_axis(), "splitLine": {"show": False}, **limits}
+        axis["axisLabel"] |= {"showMinLabel": False, "showMaxLabel": False}  # they are not round
         series = [
             {
                 **line_series(name, colour(place), "solid"),
@@ -88,15 +89,18 @@ def quantile_chart(
                 "itemStyle": {"color": colour(place)},
             }
         )
+    options = base(utc=True)
+    options["grid"]["bottom"] = 22  # for the axis's name
     return {
-        **base(utc=True),
+        **options,
         "xAxis": {
             **value_axis(),
             "min": 0,
             "max": 100,
+            "interval": 25,
             "name": "percentile",
             "nameLocation": "middle",
-            "nameGap": 26,
+            "nameGap": 24,
         },
         "yAxis": value_axis(),
         "series": series,

@@ -14,11 +14,16 @@ function ago(at) {
 }
 
 const Ago = {
-  props: { at: Number, text: String },
+  props: { at: Number },
   render() {
-    return h("span", { title: this.text }, [`${this.text} `, h("span", { class: "quiet" }, `(${ago(this.at)})`)]);
+    return h("span", { class: "quiet" }, ` (${ago(this.at)})`);
   },
 };
+
+function time(cell) {
+  const stamp = h("time", { title: cell.full }, cell.t);
+  return cell.at === undefined ? stamp : h("span", [stamp, h(Ago, { at: cell.at })]);
+}
 
 function splitBar(cell) {
   const parts = cell.parts
@@ -46,7 +51,7 @@ function content(cell) {
   const tone = cell.tone ? [cell.tone] : [];
   if (cell.k === "pill") return h("span", { class: ["pill", ...tone] }, cell.t);
   if (cell.k === "code") return h("code", cell.t);
-  if (cell.k === "ago") return h(Ago, { at: cell.at, text: cell.t });
+  if (cell.k === "time") return time(cell);
   if (cell.k === "split") return splitBar(cell);
   if (cell.k === "interval") return interval(cell);
   if (cell.k === "lines") return h("ul", { class: "lines" }, cell.lines.map((line) => h("li", line)));

@@ -1,12 +1,13 @@
 """The analysis of a flag: every comparison, and the values behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlencode
 
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.environment import PRESENT, Environment
-from tidegate_server.dashboard.pages.kit import Text, choices, link, node, section
+from tidegate_server.dashboard.pages.kit import Target, Text, choices, link, node, section
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.views import analysis as views
 from tidegate_server.report_text import LATENCY
@@ -35,96 +36,121 @@ def phase_of(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 18 else PRESENT
 
 
-async def analysis_page(
-    page: Page, environment: Environment, flag: flag_pb2.Flag, choice: Choice
-) -> None:
-    """Show the analysis of a flag."""
-    report = environment.report(flag.key, choice.phase, choice.control)
-    page.follow(report)
-    await page.first()
-    names = views.outcome_names(report.value)
-    outcome = choice.outcome or (LATENCY if LATENCY in names else next(iter(names), ""))
-    choice = replace(choice, outcome=outcome)
-    values = environment.distributions(flag.key, outcome, choice.phase)
-    if outcome:
-        page.follow(values)
+class AnalysisPage:
+    """The page of an analysis under construction."""
+
+    def __init__(
+        self, page: Page, environment: Environment, flag: flag_pb2.Flag, choice: Choice
+    ) -> None:
+        self._page = page
+        self._environment = environment
+        self._last = flag
+        self._choice = choice
+        self._path = f"/{environment.name}/flags/{flag.key}"
+        self._report = environment.report(flag.key, choice.phase, choice.control)
+
+    async def show(self) -> None:
+        """Show it. Values are shown as soon as there are outcomes."""
+        page, report, key = self._page, self._report, self._last.key
+        page.follow(report)
         await page.first()
-    variants = [variant.key for variant in flag.variants]
-    path = f"/{environment.name}/flags/{flag.key}"
-    with page.main:
-        with node("div", "head"):
-            with node("span", "crumbs"):
-                link(environment.name, f"/{environment.name}")
-                Text("span", " / ")
-                link(flag.key, path)
-            Text("h1", f"Analysis of {flag.key}")
-        with section("What is compared"):
-            phases = list(report.value.phases) if report.value else []
-            _choose(path, choice, flag, variants, phases)
-            lines = node("div", aria_live="polite")
-        with section("Comparisons"):
-            page.grid(lambda: views.comparisons_table(report.value))
-        with section("Outcomes"):
-            page.grid(lambda: views.outcomes_table(report.value))
-        with section("Values"):
-            _choose_outcome(path, choice, names)
-            with node("div", "charts"):
-                page.chart(
-                    f"{outcome}: treatment less control at each percentile",
-                    lambda: views.differences_chart(values.value, report.value, outcome, variants),
-                    "tall",
-                )
-                page.chart(
-                    f"{outcome}: share of the events by value",
-                    lambda: views.distribution_chart(values.value, variants),
-                    "tall",
-                )
-            page.legend(variants)
+        with page.main:
+            with node("div", "head"):
+                with node("span", "crumbs"):
+                    link(self._environment.name, f"/{self._environment.name}")
+                    Text("span", " / ")
+                    link(key, self._path)
+                Text("h1", f"Analysis of {key}")
+            with section("What is compared"):
+                self._choose("Control", self._controls)
+                self._choose("Phases", self._phases)
+                lines = node("div", aria_live="polite")
+            with section("Comparisons"):
+                page.grid(lambda: views.comparisons_table(report.value))
+            with section("Outcomes"):
+                page.grid(lambda: views.outcomes_table(report.value))
+            values = node("div")
 
-    def draw() -> None:
-        lines.clear()
-        with lines:
-            for said in views.quality_lines(report.value):
-                Text("p", said.text, f"note {said.tone}")
+        def draw() -> None:
+            lines.clear()
+            with lines:
+                for said in views.quality_lines(report.value):
+                    Text("p", said.text, f"note {said.tone}")
+            if self._outcome and not values.default_slot.children:
+                with values, section("Values"):
+                    self._values(self._outcome)
 
-    page.draw(draw)
+        page.draw(draw)
 
+    def _values(self, outcome: str) -> None:
+        page, report = self._page, self._report
+        values = self._environment.distributions(self._last.key, outcome, self._choice.phase)
+        page.follow(values)
+        self._choose("Outcome", self._outcomes)
+        with node("div", "charts"):
+            page.chart(
+                f"{outcome}: treatment less control at each percentile",
+                lambda: views.differences_chart(
+                    values.value, report.value, outcome, self._variants()
+                ),
+                "tall",
+            )
+            page.chart(
+                f"{outcome}: share of the events by value",
+                lambda: views.distribution_chart(values.value, self._variants()),
+                "tall",
+            )
+        page.legend(self._variants)
 
-def _choose(
-    path: str, choice: Choice, flag: flag_pb2.Flag, variants: Sequence[str], phases: Sequence[int]
-) -> None:
-    controls = [
-        (
-            f"against {name}",
-            _address(path, replace(choice, control=name)),
-            name == (choice.control or flag.default_variant),
-        )
-        for name in variants
-    ]
-    spans = [
-        ("this phase", PRESENT),
-        ("all phases, combined", 0),
-        *((f"phase {phase}", phase) for phase in phases if phase != flag.phase),
-    ]
-    choices("Control", controls)
-    choices(
-        "Phases",
-        [
-            (name, _address(path, replace(choice, phase=phase)), phase == choice.phase)
+    @property
+    def _flag(self) -> flag_pb2.Flag:
+        """The flag; after it was deleted, what was last known of it."""
+        self._last = self._environment.flag(self._last.key) or self._last
+        return self._last
+
+    def _variants(self) -> list[str]:
+        return [variant.key for variant in self._flag.variants]
+
+    @property
+    def _outcome(self) -> str:
+        """The outcome whose values are shown; empty while there is none."""
+        names = views.outcome_names(self._report.value)
+        return self._choice.outcome or (LATENCY if LATENCY in names else next(iter(names), ""))
+
+    def _choose(self, label: str, targets: Callable[[], Sequence[Target]]) -> None:
+        """Show choices, and keep them current."""
+        self._page.fill(node("div"), targets, partial(choices, label))
+
+    def _controls(self) -> list[Target]:
+        control = self._choice.control or self._flag.default_variant
+        return [
+            (f"against {name}", self._address(replace(self._choice, control=name)), name == control)
+            for name in self._variants()
+        ]
+
+    def _phases(self) -> list[Target]:
+        report, chosen = self._report.value, self._choice
+        spans = [
+            ("this phase", PRESENT),
+            ("all phases, combined", 0),
+            *(
+                (f"phase {phase}", phase)
+                for phase in (report.phases if report else ())
+                if phase != self._flag.phase or phase == chosen.phase
+            ),
+        ]
+        return [
+            (name, self._address(replace(chosen, phase=phase)), phase == chosen.phase)
             for name, phase in spans
-        ],
-    )
+        ]
 
+    def _outcomes(self) -> list[Target]:
+        shown = self._outcome
+        return [
+            (name, self._address(replace(self._choice, outcome=name)), name == shown)
+            for name in views.outcome_names(self._report.value)
+        ]
 
-def _choose_outcome(path: str, choice: Choice, names: Sequence[str]) -> None:
-    choices(
-        "Outcome",
-        [
-            (name, _address(path, replace(choice, outcome=name)), name == choice.outcome)
-            for name in names
-        ],
-    )
-
-
-def _address(path: str, choice: Choice) -> str:
-    return f"{path}/analysis?{choice.query()}"
+    def _address(self, choice: Choice) -> str:
+        query = choice.query()
+        return f"{self._path}/analysis{'?' if query else ''}{query}"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from nicegui import ui
 
+from tidegate_server.dashboard.feeds import BUG
 from tidegate_server.dashboard.pages.kit import Text, node
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.errors import Refused, TidegateServerError
@@ -67,13 +68,18 @@ class Dialog:
             done = await self.act()
         except TidegateServerError as error:
             log.warning("refused", what=self._name, session=page.session.id, cause=str(error))
-            self.complain(str(error))
-        else:
+            self._refuse(str(error))
+        except Exception:
+            log.exception("action_failed", what=self._name, session=page.session.id)
+            self._refuse(BUG)
+        else:  # the button stays off: a double click comes again while the dialog fades
             log.info("done", what=self._name, session=page.session.id)
             self._dialog.close()
             ui.notify(done, position="bottom", close_button="OK")
-        finally:
-            self.confirm.enable()
+
+    def _refuse(self, problem: str) -> None:
+        self.complain(problem)
+        self.confirm.enable()
 
 
 class Asker:

@@ -1,6 +1,6 @@
 """One experiment: its stages, why it stands where it does, its evidence, its decisions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.environment import Environment
@@ -8,14 +8,14 @@ from tidegate_server.dashboard.pages.experiment_actions import ExperimentActions
 from tidegate_server.dashboard.pages.kit import Text, link, node, section
 from tidegate_server.dashboard.pages.over_time import OverTime
 from tidegate_server.dashboard.pages.page import Page
-from tidegate_server.dashboard.points import Span
+from tidegate_server.dashboard.points import SPANS, Span
 from tidegate_server.dashboard.views import experiment as views
 from tidegate_server.dashboard.views.experiment import StageView
 from tidegate_server.dashboard.views.flag import variants_table
 from tidegate_server.dashboard.words import headline
 from tidegate_server.domain.experiments.records import Experiment, Seen
 from tidegate_server.domain.experiments.state import ACTIVE
-from tidegate_server.experiment_text import status_words, verdict_words
+from tidegate_server.experiment_text import Said, Tone, status_words, verdict_words
 
 
 class ExperimentPage:
@@ -35,22 +35,25 @@ class ExperimentPage:
         """Show it. span: of charts."""
         plan, page = self._last.plan, self._page
         report = self._environment.report(plan.flag, control=plan.control)
-        series = self._environment.series(plan.flag, span)
-        page.follow(report, series, self._looks, self._decisions)
+        series, live = (self._environment.series(plan.flag, each) for each in (span, SPANS[0]))
+        page.follow(report, series, live, self._looks, self._decisions)
         await page.first()
         with page.main:
             self._head()
             with section("Stages"):
-                _Stages(page, self._stages, self._reasons)
+                bar = node("ol", "stages", tabindex=0, aria_label="Stages")
+                page.fill(bar, self._stages, _show_stages)
+                page.fill(node("div", aria_live="polite"), self._reasons, _show_reasons)
             with section("Versions"):
                 self._page.grid(lambda: variants_table(self._flag, report.value))
                 link("Compare the versions", f"{self._flag_path}/analysis?control={plan.control}")
             OverTime(
                 page,
                 series,
+                live,
                 span,
                 self._path,
-                [plan.control, plan.treatment],
+                lambda: [plan.control, plan.treatment],
                 lambda: views.split_marks(self._decisions.value or ()),
             )
             self._evidence()
@@ -78,7 +81,7 @@ class ExperimentPage:
         return self._looks.value or ()
 
     def _stages(self) -> list[StageView]:
-        return views.stages(self._experiment, self._seen)
+        return views.stages(self._experiment)
 
     def _reasons(self) -> list[str]:
         return views.reasons(self._experiment, self._seen)
@@ -108,7 +111,8 @@ class ExperimentPage:
 
         def draw() -> None:
             found = self._experiment
-            state.say(status_words(found.state.status))
+            gone = self._environment.experiment(plan.key) is None
+            state.say(Said("deleted", Tone.MUTED) if gone else status_words(found.state.status))
             reason = f" Why: {found.state.reason}." if found.state.reason else ""
             why.text = headline(found) + reason.replace("..", ".")
             said = verdict_words(found.state.verdict)
@@ -116,7 +120,7 @@ class ExperimentPage:
             going_on = found.state.looked is not None and found.state.status in ACTIVE
             verdict.text = f"Last look, {looked}: {said.text}." if going_on else ""
             if actions is not None:
-                actions.show(found)
+                actions.show(None if gone else found.state.status)
 
         page.draw(draw)
 
@@ -128,7 +132,7 @@ class ExperimentPage:
                 for each in views.judged(plan, self._environment.flag(plan.flag)):
                     self._judged(each)
                 self._page.chart(
-                    "Sample ratio: least p-value of this phase",
+                    views.RATIO_LABEL,
                     lambda: views.ratio_chart(self._seen, zone),
                 )
         self._page.draw(lambda: ratio.say(views.ratio_said(self._experiment, self._seen)))
@@ -145,49 +149,21 @@ class ExperimentPage:
         self._page.draw(draw)
 
 
-class _Stages:
-    """The bar of stages, and why the present one is not left yet."""
+def _show_stages(stages: Sequence[StageView]) -> None:
+    for each in stages:
+        current = {"aria_current": "step"} if each.place == "now" else {}
+        with node("li", f"{each.place} {each.said.tone}", **current):
+            Text("span", each.name, "name")
+            Text("span", each.said.text, "state")
+            with node("ul"):
+                for line in each.lines:
+                    Text("li", line.text, line.tone)
 
-    def __init__(
-        self,
-        page: Page,
-        stages: Callable[[], list[StageView]],
-        reasons: Callable[[], list[str]],
-    ) -> None:
-        self._stages = stages
-        self._reasons = reasons
-        self._bar = node("ol", "stages", tabindex=0, aria_label="Stages")
-        self._why = node("div", aria_live="polite")
-        self._shown_stages: list[StageView] = []
-        self._shown_reasons: list[str] = []
-        page.draw(self._draw)
 
-    def _draw(self) -> None:
-        stages, reasons = self._stages(), self._reasons()
-        if stages != self._shown_stages:
-            self._shown_stages = stages
-            self._draw_bar()
-        if reasons != self._shown_reasons:
-            self._shown_reasons = reasons
-            self._draw_reasons()
-
-    def _draw_bar(self) -> None:
-        self._bar.clear()
-        with self._bar:
-            for each in self._shown_stages:
-                current = {"aria_current": "step"} if each.place == "now" else {}
-                with node("li", f"{each.place} {each.said.tone}", **current):
-                    Text("span", each.name, "name")
-                    Text("span", each.said.text, "state")
-                    with node("ul"):
-                        for line in each.lines:
-                            Text("li", line.text, line.tone)
-
-    def _draw_reasons(self) -> None:
-        self._why.clear()
-        with self._why:
-            if self._shown_reasons:
-                Text("p", "The last look says:", "note")
-                with node("ul", "reasons"):
-                    for reason in self._shown_reasons:
-                        Text("li", reason)
+def _show_reasons(reasons: Sequence[str]) -> None:
+    """Show why the present stage is not left yet."""
+    if reasons:
+        Text("p", "The last look says:", "note")
+        with node("ul", "reasons"):
+            for reason in reasons:
+                Text("li", reason)

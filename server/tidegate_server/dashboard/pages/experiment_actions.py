@@ -13,6 +13,7 @@ from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.domain.experiments.plan import Plan
 from tidegate_server.domain.experiments.records import Experiment
 from tidegate_server.domain.experiments.requests import ALLOWED, Command, Request
+from tidegate_server.domain.experiments.state import Status
 from tidegate_server.errors import Refused
 
 _EFFECTS: Mapping[Request, str] = MappingProxyType(
@@ -48,10 +49,10 @@ class ExperimentActions:
                 button.classes("danger" if request in _HARSH else "plain")
                 self._buttons[request] = button
 
-    def show(self, experiment: Experiment) -> None:
-        """Offer what makes sense now."""
+    def show(self, status: Status | None) -> None:
+        """Offer what makes sense now. status: None: the experiment is gone."""
         for request, button in self._buttons.items():
-            button.set_visibility(experiment.state.status in ALLOWED[request])
+            button.set_visibility(status in ALLOWED[request])
 
     def _ask(self, request: Request) -> None:
         experiment = self._known()

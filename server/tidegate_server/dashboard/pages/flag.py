@@ -4,15 +4,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from nicegui import ui
+from nicegui.element import Element
 
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.cells import Table
-from tidegate_server.dashboard.environment import PRESENT, Environment
+from tidegate_server.dashboard.environment import PRESENT, Environment, Report
+from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.pages.flag_actions import FlagActions
 from tidegate_server.dashboard.pages.kit import Text, choices, link, node, section
 from tidegate_server.dashboard.pages.over_time import OverTime
 from tidegate_server.dashboard.pages.page import Page
-from tidegate_server.dashboard.points import Span
+from tidegate_server.dashboard.points import SPANS, Span
 from tidegate_server.dashboard.texts import FlagTexts
 from tidegate_server.dashboard.views import flag as views
 from tidegate_server.dashboard.views.overview import experiments_table
@@ -37,11 +39,11 @@ class FlagPage:
         """Show it. span: of charts. all_phases: rather than the present one."""
         key = self._last.key
         report = self._environment.report(key, 0 if all_phases else PRESENT)
-        series = self._environment.series(key, span)
-        self._page.follow(report, series, self._revisions)
+        series, live = (self._environment.series(key, each) for each in (span, SPANS[0]))
+        self._page.follow(report, series, live, self._revisions)
         await self._page.first()
         with self._page.main:
-            self._head()
+            self._head(report)
             with section("Variants"):
                 choices(
                     "Phases",
@@ -57,9 +59,10 @@ class FlagPage:
             OverTime(
                 self._page,
                 series,
+                live,
                 span,
                 self._path,
-                [variant.key for variant in self._last.variants],
+                self._variants,
                 lambda: views.marks(self._revisions.value or ()),
             )
             self._columns()
@@ -82,6 +85,9 @@ class FlagPage:
         self._last = self._environment.flag(self._last.key) or self._last
         return self._last
 
+    def _variants(self) -> list[str]:
+        return [variant.key for variant in self._flag.variants]
+
     def _experiments(self) -> Table:
         known = self._environment.experiments.value
         return experiments_table(self._environment.name, known, self._page.zone, self._last.key)
@@ -94,7 +100,7 @@ class FlagPage:
                     "Share of the units by variant",
                     lambda: views.shares_chart(self._revisions.value, _minute(), zone),
                 )
-                self._page.legend([variant.key for variant in self._last.variants])
+                self._page.legend(self._variants)
             with section("Who has which revision"):
                 line = Text("p", "", "hint")
 
@@ -104,20 +110,22 @@ class FlagPage:
                 self._page.draw(draw)
                 self._page.grid(lambda: views.watchers_table(self._watchers.value, self._flag))
 
-    def _head(self) -> None:
+    def _head(self, report: Feed[Report]) -> None:
         page, key = self._page, self._last.key
-        actions = FlagActions(page, self._environment, key, self._texts)
+        actions = FlagActions(page, self._environment, key, self._texts, report)
         with node("div", "head"):
             with node("span", "crumbs"):
                 link(self._environment.name, f"/{self._environment.name}")
             Text("h1", key)
             state = Text("span", "", "pill")
             facts = Text("span", "", "quiet")
-            switch = _buttons(actions) if page.session.operates else None
+            buttons = node("div", "actions")
+            switch = _buttons(buttons, actions) if page.session.operates else None
             description = Text("p", "", "lead")
 
         def draw() -> None:
             known = self._environment.flag(key)
+            buttons.set_visibility(known is not None)
             if known is None:
                 state.text, facts.text = "deleted", "It was deleted: this is what was last known."
                 return
@@ -131,14 +139,14 @@ class FlagPage:
         page.draw(draw)
 
 
-def _buttons(actions: FlagActions) -> ui.button:
-    """Return the button of the kill switch."""
+def _buttons(box: Element, actions: FlagActions) -> ui.button:
+    """Make the buttons; return that of the kill switch."""
 
     def button(label: str, open_dialog: Callable[[], None], kind: str) -> ui.button:
         made = ui.button(label, color=None, on_click=open_dialog)
         return made.props("flat no-caps dense").classes(kind)
 
-    with node("div", "actions"):
+    with box:
         button("Change split …", actions.change_split, "plain")
         button("Edit …", actions.edit, "plain")
         return button("Kill …", actions.switch, "danger")

@@ -1,29 +1,41 @@
 """What operators do with a flag: another split, another text, the kill switch."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from nicegui import ui
 
 from tidegate.v1 import flag_pb2, flag_service_pb2
 from tidegate_server.dashboard.api import Api
-from tidegate_server.dashboard.environment import Environment
+from tidegate_server.dashboard.environment import Environment, Report
+from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.pages.dialogs import Dialog
 from tidegate_server.dashboard.pages.kit import Text, node
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.texts import FlagTexts
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.experiments.state import ACTIVE
-from tidegate_server.errors import ConfigurationError, TidegateServerError
+from tidegate_server.errors import ConfigurationError, Refused, TidegateServerError
+
+T = TypeVar("T")
 
 
 class FlagActions:
     """The dialogs of one flag's page."""
 
-    def __init__(self, page: Page, environment: Environment, key: str, texts: FlagTexts) -> None:
+    def __init__(
+        self,
+        page: Page,
+        environment: Environment,
+        key: str,
+        texts: FlagTexts,
+        report: Feed[Report],
+    ) -> None:
         self._page = page
         self._environment = environment
         self._key = key
         self._texts = texts
+        self._report = report
 
     @property
     def _api(self) -> Api:
@@ -57,9 +69,11 @@ class FlagActions:
                 }
             next(iter(fields.values())).props("autofocus")
             effect = node("div", aria_live="polite")
+        shown: dict[str, str] = {}
 
         async def preview() -> None:
             dialog.confirm.disable()
+            shown.clear()
             asked = _texts(fields)
             try:
                 answer = await self._api.preview_split(flag.key, self._texts.split(asked))
@@ -73,10 +87,11 @@ class FlagActions:
             effect.clear()
             with effect:
                 _show_moves(answer, self._units())
+            shown.update(asked)
             dialog.confirm.set_enabled(bool(answer.moves))
 
         async def apply() -> str:
-            split = self._texts.split(_texts(fields))
+            split = self._texts.split(_as_shown(_texts(fields), shown))
             answer = await self._api.update_split(flag.key, split, flag.revision)
             moved = sum(move.share_ppm for move in answer.moves)
             return (
@@ -96,8 +111,8 @@ class FlagActions:
                 Text("p", f"A change by hand pauses the experiment {each.plan.key}.", "warn")
 
     def _units(self) -> float | None:
-        """Return how many units the present phase has seen; None where that is not known."""
-        report = self._environment.report(self._key).value
+        """Return how many units the report has; None where that is not known."""
+        report = self._report.value
         if report is None or not all(each.HasField("units") for each in report.variants):
             return None
         return sum(each.units for each in report.variants)
@@ -118,31 +133,56 @@ class FlagActions:
             area.props("outlined autofocus rows=18 spellcheck=false")
             effect = node("div", aria_live="polite")
 
-        def check() -> None:
-            effect.clear()
+        shown: list[str] = []
+
+        async def check() -> None:
             dialog.confirm.disable()
+            shown.clear()
+            text = str(area.value)
             try:
-                lines = self._texts.changes(flag, self._texts.read(str(area.value), flag))
-            except ConfigurationError as error:
+                wanted = self._texts.read(text, flag)
+                lines = self._texts.changes(flag, wanted)
+                moves = await self._moves(flag, wanted)
+            except TidegateServerError as error:
+                effect.clear()
                 dialog.complain(str(error))
                 return
+            if text != area.value:
+                return  # a later answer is on its way
             dialog.complain("")
+            effect.clear()
             with effect:
                 Text("p", "What changes:" if lines else "Nothing changes.")
                 with node("ul", "moves"):
                     for line in lines:
                         with node("li"):
                             Text("code", line)
+                if moves is not None:
+                    _show_moves(moves, self._units())
+            shown.append(text)
             dialog.confirm.set_enabled(bool(lines))
 
         async def apply() -> str:
-            changed = await self._api.update_flag(self._texts.read(str(area.value), flag))
+            (text,) = _as_shown([str(area.value)], shown)
+            changed = await self._api.update_flag(self._texts.read(text, flag))
             return f"{flag.key} is changed, at revision {changed.revision}"
 
         area.on("update:model-value", check, throttle=0.4, leading_events=False)
         dialog.confirm.disable()
         dialog.act = apply
         dialog.open()
+
+    async def _moves(
+        self, before: flag_pb2.Flag, after: flag_pb2.Flag
+    ) -> flag_service_pb2.PreviewSplitResponse | None:
+        """Return what another split of the same variants would move; None if it is no other."""
+        known = {variant.key for variant in before.variants}
+        if (
+            list(after.split) == list(before.split)
+            or {share.variant for share in after.split} - known
+        ):
+            return None
+        return await self._api.preview_split(before.key, after.split)
 
     def switch(self) -> None:
         """Ask to kill the flag, or to revive it."""
@@ -173,6 +213,13 @@ class FlagActions:
 
         dialog.act = apply
         dialog.open()
+
+
+def _as_shown(asked: T, shown: T) -> T:
+    """Return what is asked for, if it is what was shown to have which effect."""
+    if asked != shown:
+        raise Refused("It was changed since its effect was shown: look again, then apply.")
+    return asked
 
 
 def _texts(fields: dict[str, ui.input]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from nicegui import ui
 from nicegui.element import Element
@@ -51,8 +51,12 @@ def section(title: str, classes: str = "", *, hint: str = "") -> Iterator[Elemen
         yield made
 
 
-def choices(label: str, targets: Sequence[tuple[str, str, bool]]) -> None:
-    """Show links of which one is where we are: text, target, and whether it is that one."""
+Target: TypeAlias = tuple[str, str, bool]
+"""A link of several: its text, where it leads, and whether that is where we are."""
+
+
+def choices(label: str, targets: Sequence[Target]) -> None:
+    """Show links of which one is where we are."""
     with node("nav", "spans", aria_label=label):
         for text, target, here in targets:
             current = {"aria_current": "true"} if here else {}

@@ -13,17 +13,18 @@ from tidegate_server.dashboard.views.over_time import outcome_charts, recent_tab
 class OverTime:
     """The section; charts are added as outcomes come.
 
-    path: of the page, which other spans are linked from. variants: in the order of their colours.
-    marks: what happened.
+    feed: of what is drawn over `span`. live: of the shortest span. path: of the page, which other
+    spans are linked from. variants: in the order of their colours. marks: what happened.
     """
 
     def __init__(
         self,
         page: Page,
         feed: Feed[SeriesTable],
+        live: Feed[SeriesTable],
         span: Span,
         path: str,
-        variants: Sequence[str],
+        variants: Callable[[], Sequence[str]],
         marks: Callable[[], Sequence[Mark]],
     ) -> None:
         self._page = page
@@ -38,7 +39,7 @@ class OverTime:
                     (each.label, f"{path}?span={each.label}", each == span) for each in SPANS
                 ]
                 choices("Time span", targets)
-            page.grid(lambda: recent_table(feed.value, span, variants))
+            page.grid(lambda: recent_table(live.value, variants()))
             page.legend(variants, quantiles=True)
             self._box = node("div", "charts")
         page.draw(self._draw)
@@ -47,7 +48,8 @@ class OverTime:
         table = self._feed.value
         if table is None:
             return
-        for label, options in outcome_charts(table, self._variants, self._marks(), self._page.zone):
+        marks, variants = self._marks(), self._variants()
+        for label, options in outcome_charts(table, variants, marks, self._page.zone):
             if label in self._charts:
                 self._charts[label].show(options)
             else:

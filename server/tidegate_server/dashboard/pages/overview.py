@@ -16,7 +16,7 @@ async def overview(page: Page, own: Environment, environments: Sequence[Environm
     """Show one environment, beside the others."""
     for other in environments:
         if other is not own:
-            page.follow_aside(other.flags, other.experiments)
+            page.follow_aside(*other.followed)
     await page.first()
     with page.main:
         with node("div", "head"):

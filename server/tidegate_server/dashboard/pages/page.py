@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import structlog
 from nicegui import Client, ui
+from nicegui.element import Element
 from starlette.requests import Request
 
 from tidegate_server.dashboard.access import Access, Session
@@ -16,13 +18,15 @@ from tidegate_server.dashboard.cells import Table
 from tidegate_server.dashboard.charts import DASHES, PALETTE, Options
 from tidegate_server.dashboard.components.grid import Grid
 from tidegate_server.dashboard.environment import Environment
-from tidegate_server.dashboard.feeds import Feed
+from tidegate_server.dashboard.feeds import BUG, Feed
 from tidegate_server.dashboard.guard import SESSION, cookies
 from tidegate_server.dashboard.pages.kit import Chart, Text, link, node
 from tidegate_server.dashboard.words import Zone, freshness_words
 from tidegate_server.experiment_text import Said, Tone
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 DRAW_SECONDS = 0.25
 """What changes within this time is drawn together."""
@@ -63,17 +67,19 @@ class Page:
         self._leave: list[Callable[[], None]] = []
         self._draws: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._is_broken = False
         self._theme = cookies(request.headers).get("tidegate_theme", "")
         client.title = f"{title} · Tidegate"
         client.on_delete(self._close)
         if environment is not None:
-            self.follow(environment.flags, environment.experiments, environment.watchers)
+            self.follow(*environment.followed, environment.watchers)
         self._frame(title)
 
     def follow(self, *feeds: Feed[Any]) -> None:
         """Draw the page anew whenever one of these feeds changes."""
-        self._feeds += feeds
-        self._leave += [feed.listen(self._note) for feed in feeds]
+        new = [feed for feed in dict.fromkeys(feeds) if feed not in self._feeds]
+        self._feeds += new
+        self.follow_aside(*new)
 
     def follow_aside(self, *feeds: Feed[Any]) -> None:
         """Draw the page anew for these feeds too, which do not count for its freshness."""
@@ -98,16 +104,25 @@ class Page:
         chart = Chart(label, options(), classes)
         self._draws.append(lambda: chart.show(options()))
 
-    def legend(self, variants: Sequence[str], *, quantiles: bool = False) -> None:
+    def legend(self, variants: Callable[[], Sequence[str]], *, quantiles: bool = False) -> None:
         """Show which colour is whose. quantiles: and which line is which quantile."""
-        with node("p", "legend"):
-            for place, name in enumerate(variants):
-                node("span", f"swatch c{place % len(PALETTE)}", aria_hidden="true")
-                Text("span", name)
-            for dash, quantile in zip(DASHES, ("p50", "p95", "p99"), strict=True):
-                if quantiles:
-                    node("span", f"dash {dash}", aria_hidden="true")
-                    Text("span", quantile, "quiet")
+        self.fill(node("p", "legend"), variants, partial(_keys, quantiles=quantiles))
+
+    def fill(
+        self, box: Element, values: Callable[[], Sequence[T]], show: Callable[[Sequence[T]], None]
+    ) -> None:
+        """Show values in a box, anew whenever they change."""
+        shown: list[T] = []
+
+        def draw() -> None:
+            wanted = list(values())
+            if wanted != shown:
+                shown[:] = wanted
+                box.clear()
+                with box:
+                    show(wanted)
+
+        self.draw(draw)
 
     def alive(self) -> bool:
         """Tell whether the session still counts; if not, the browser is sent to sign in."""
@@ -125,12 +140,14 @@ class Page:
         if not self.alive():
             return
         with self.client:
-            self._show_freshness()
             for function in self._draws:
                 try:
                     function()
                 except Exception:
-                    log.exception("page_not_drawn")
+                    if not self._is_broken:  # once: it is drawn again and again
+                        log.exception("page_not_drawn")
+                    self._is_broken = True
+            self._show_freshness()
 
     def _close(self) -> None:
         for leave in self._leave:
@@ -173,9 +190,21 @@ class Page:
     def _show_freshness(self) -> None:
         fresh = [feed.freshness for feed in self._feeds]
         said = freshness_words(fresh, self.zone) if fresh else Said("", Tone.PLAIN)
+        if self._is_broken:
+            said = Said(f"a part of this page is not current: {BUG}", Tone.BAD)
         self._freshness.say(said)
         wrong = self.environment.misnamed if self.environment is not None else ""
         self._notice.text = wrong
         self._notice.set_visibility(bool(wrong))
         stale = said.tone is Tone.BAD  # what is shown then fades
         self.main.classes(add="stale" if stale else "", remove="" if stale else "stale")
+
+
+def _keys(variants: Sequence[str], *, quantiles: bool) -> None:
+    for place, name in enumerate(variants):
+        node("span", f"swatch c{place % len(PALETTE)}", aria_hidden="true")
+        Text("span", name)
+    for dash, quantile in zip(DASHES, ("p50", "p95", "p99"), strict=True):
+        if quantiles:
+            node("span", f"dash {dash}", aria_hidden="true")
+            Text("span", quantile, "quiet")

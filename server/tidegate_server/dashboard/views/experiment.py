@@ -34,7 +34,7 @@ from tidegate_server.experiment_text import (
     verdict_words,
     waits_for,
 )
-from tidegate_server.report_text import NOTHING
+from tidegate_server.report_text import ERROR, NOTHING
 
 MOST_DECISIONS = 200
 
@@ -52,7 +52,7 @@ class StageView:
     lines: tuple[Said, ...] = ()
 
 
-def stages(experiment: Experiment, looks: Sequence[Seen]) -> list[StageView]:
+def stages(experiment: Experiment) -> list[StageView]:
     """Return the bar: preflight, the stages, and the watch, as far as the plan has them."""
     plan, state = experiment.plan, experiment.state
     here = _here(plan, state)
@@ -61,7 +61,7 @@ def stages(experiment: Experiment, looks: Sequence[Seen]) -> list[StageView]:
         *((stage.name, percent(stage.share_ppm)) for stage in plan.stages),
         *([("watch", f"100 % for {format_duration(plan.watch)}")] if plan.watch else []),
     ]
-    lines = tuple(waits_for(plan, state, looks[-1].units if looks else None))
+    lines = tuple(waits_for(plan, state))
     views = []
     for place, (name, text) in enumerate(pieces):
         if place < here:
@@ -161,8 +161,11 @@ def evidence_chart(each: Judged, looks: Sequence[Seen], zone: Zone) -> Options:
     """Return a metric over all looks, with its bounds and its limits."""
     found = [(look.time, measured_of(each, look.measured)) for look in looks]
     points = [Bounded(time, known.value, known.lower, known.upper) for time, known in found]
-    is_relative = each.asked.role != CEILING
-    return charts.sequence_chart(points, each.limits, utc=zone.is_utc, percent=is_relative)
+    in_percent = each.asked.role != CEILING or each.asked.metric == ERROR
+    return charts.sequence_chart(points, each.limits, utc=zone.is_utc, percent=in_percent)
+
+
+RATIO_LABEL = f"Sample ratio: least p-value of this phase; below {ALPHA:g} is an alarm"
 
 
 def ratio_chart(looks: Sequence[Seen], zone: Zone) -> Options:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from tidegate_server.dashboard import cells, charts
 from tidegate_server.dashboard.cells import Column, Row, Table
 from tidegate_server.dashboard.charts import Line, Mark, Options
-from tidegate_server.dashboard.points import SeriesTable, Span
+from tidegate_server.dashboard.points import SPANS, SeriesTable
 from tidegate_server.dashboard.recent import recent_cells, recent_columns, requests
 from tidegate_server.dashboard.words import Zone
 from tidegate_server.report_text import ERROR, LATENCY
@@ -22,8 +22,8 @@ _LEAST = timedelta(minutes=2)
 _QUANTILES = ("p50", "p95", "p99")
 
 
-def recent_table(table: SeriesTable | None, span: Span, variants: Sequence[str]) -> Table:
-    """Lay out what each variant did in the last moments."""
+def recent_table(table: SeriesTable | None, variants: Sequence[str]) -> Table:
+    """Lay out what each variant did in the last moments. table: of the shortest span."""
     outcomes = table.outcomes if table else ()
     return Table(
         "In the last moments",
@@ -37,7 +37,7 @@ def recent_table(table: SeriesTable | None, span: Span, variants: Sequence[str])
         ]
         if table and outcomes
         else [],
-        f"No events in the last {span.label}. Applications report them with",
+        f"No events in the last {SPANS[0].label}. Applications report them with",
         "choice.track(latency_ms=120)",
     )
 

@@ -46,7 +46,7 @@ def _environment(environment: Environment, zone: Zone) -> list[cells.Json]:
     killed = sum(flag.killed for flag in flags.flags.values()) if flags else 0
     running = [each for each in (found or {}).values() if _runs(each)]
     urgent = sum(each.state.status in _URGENT for each in running)
-    fresh = [environment.flags.freshness, environment.experiments.freshness]
+    fresh = [feed.freshness for feed in environment.followed]
     return [
         cells.link(environment.name, f"/{environment.name}"),
         cells.said(freshness_words(fresh, zone)),
@@ -146,7 +146,7 @@ def _flag(name: str, flag: flag_pb2.Flag, zone: Zone) -> Row:
             cells.split(flag.split, [variant.key for variant in flag.variants]),
             cells.text(flag.default_variant),
             cells.text(f"{len(flag.rules):,}"),
-            cells.text(zone.stamp(changed_at(flag))),
+            cells.moment(changed_at(flag), zone, ago=False),
             cells.text(f"{flag.revision:,}"),
         ],
         tone=Tone.BAD if flag.killed else Tone.PLAIN,
