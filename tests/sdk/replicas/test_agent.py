@@ -229,7 +229,11 @@ def test_a_load_that_no_server_takes_is_brought_into_its_range(
     assert replicas.registered[0].load == told
 
 
-def test_a_problem_that_is_no_text_is_told(server: FakeServer, replicas: FakeReplicas) -> None:
+def test_a_problem_that_is_no_text_is_told(
+    server: FakeServer, replicas: FakeReplicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "tidegate")  # pytest-xdist can't send the traceback
+
     def load_model(variant: str, value: Mapping[str, Any]) -> None:
         raise FileNotFoundError("weights-\udcff.bin")
 
