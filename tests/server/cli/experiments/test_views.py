@@ -100,7 +100,7 @@ def test_a_stage_under_way_says_what_it_waits_for_and_what_is_known() -> None:
     assert "margin 10.0%, harm beyond 10.0% rolls back" in lines[10]
     assert latency.index("o") < latency.index("|") < latency.index("X")
     assert "1.23%" in lines[11]
-    assert "limit 0.05" in lines[11]
+    assert "limit 5%" in lines[11]
     assert lines[13].startswith("rating, change under the treatment; 2 looks from ")
     assert len(lines[14:]) == 9
 
