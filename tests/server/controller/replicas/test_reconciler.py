@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from tests.sdk.flags import make_flag
 from tests.server.controller.conftest import SECRET
@@ -359,19 +360,17 @@ async def test_a_driver_that_breaks_fails_its_replica(scene: Scene) -> None:
     assert errands.driven([one]) == {}
 
 
-async def test_while_the_store_is_away_it_goes_on_trying(
-    environment: str, web: Web, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_while_the_store_is_away_it_goes_on_trying(environment: str, web: Web) -> None:
     nowhere = open_client("redis://127.0.0.1:1")
-    term, said = Term(NOBODY), []
+    term = Term(NOBODY)
 
     def tried_twice() -> bool:
-        said.append(capsys.readouterr().out)
-        return "".join(said).count("replicas_not_ordered") >= 2
+        return [line["event"] for line in said].count("replicas_not_ordered") >= 2
 
-    async with asyncio.timeout(20):
-        running = asyncio.ensure_future(Scene(nowhere, environment, web).reconciler.run(term))
-        await eventually(tried_twice)
-        term.over.set()
-        await running
+    with capture_logs() as said:
+        async with asyncio.timeout(20):
+            running = asyncio.ensure_future(Scene(nowhere, environment, web).reconciler.run(term))
+            await eventually(tried_twice)
+            term.over.set()
+            await running
     await nowhere.aclose()
