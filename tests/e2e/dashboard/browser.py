@@ -95,6 +95,12 @@ class Visitor:
         self.page.wait_for_selector("main h1, main h2")
         return self.page
 
+    def go_to_flag(self, key: str, more: str = "") -> Page:
+        """Go to the page of a flag, or to one below, once the dashboard has heard of the flag."""
+        overview = self.go("/prod")
+        expect(overview.get_by_role("link", name=key, exact=True)).to_be_visible()
+        return self.go(f"/prod/flags/{key}{more}")
+
     def picture(self, name: str) -> None:
         """Make a picture for the docs, if pictures are wanted."""
         folder = os.environ.get(SCREENSHOTS)

@@ -184,7 +184,7 @@ def told_of(stack: Stack, what: str) -> list[tuple[str, str]]:
 def test_only_what_was_shown_is_applied(operator: Visitor, stack: Stack) -> None:
     """Whoever types and presses the button in one breath has not seen who would move."""
     stack.apply_flag("hasty", a=100, b=0)
-    page = operator.go("/prod/flags/hasty")
+    page = operator.go_to_flag("hasty")
     dialog = open_split(page, "hasty", "90", "10")
     fields = [dialog.get_by_label(name, exact=True).element_handle() for name in "ab"]
     button = dialog.get_by_role("button", name="Apply")
@@ -205,7 +205,7 @@ def test_only_what_was_shown_is_applied(operator: Visitor, stack: Stack) -> None
 def test_a_double_click_is_one(operator: Visitor, stack: Stack) -> None:
     """The second click comes while the dialog fades, when the first one's change is made."""
     stack.apply_flag("doubled", a=100, b=0)
-    page = operator.go("/prod/flags/doubled")
+    page = operator.go_to_flag("doubled")
     button = open_split(page, "doubled", "90", "10").get_by_role("button", name="Apply")
     button.evaluate(
         """(button) => new Promise((done) => {
@@ -220,7 +220,7 @@ def test_a_double_click_is_one(operator: Visitor, stack: Stack) -> None:
 
 def test_a_flag_that_changes_or_goes_is_shown_so(operator: Visitor, stack: Stack) -> None:
     flag = stack.apply_flag("going", a=100, b=0)
-    page = operator.go("/prod/flags/going")
+    page = operator.go_to_flag("going")
     legend = page.locator(".legend").first
     expect(legend).not_to_contain_text("third")
     flag.variants.add(key="third")
@@ -236,7 +236,7 @@ def test_a_flag_that_changes_or_goes_is_shown_so(operator: Visitor, stack: Stack
 
 def test_an_analysis_grows_with_its_outcomes(operator: Visitor, stack: Stack) -> None:
     stack.apply_flag("unheard", a=100)
-    page = operator.go("/prod/flags/unheard/analysis")
+    page = operator.go_to_flag("unheard", "/analysis")
     page.evaluate("window.here = true")
     expect(page.get_by_text("No outcome was reported yet")).to_be_visible()
     expect(page.locator(".chart")).to_have_count(0)
@@ -258,7 +258,7 @@ def test_the_last_moments_are_shown_whatever_the_span(busy: Traffic, operator: V
 
 def test_a_flag_is_edited_as_text(operator: Visitor, stack: Stack) -> None:
     stack.apply_flag("edited", a=100, b=0)
-    page = operator.go("/prod/flags/edited")
+    page = operator.go_to_flag("edited")
     page.get_by_role("button", name="Edit").click()
     dialog = page.get_by_role("dialog", name="Edit edited")
     text = dialog.get_by_label("Flag file")
@@ -276,7 +276,7 @@ def test_a_flag_is_edited_as_text(operator: Visitor, stack: Stack) -> None:
 
 def test_a_flag_is_killed_and_revived_after_a_question(operator: Visitor, stack: Stack) -> None:
     stack.apply_flag("doomed", a=100, b=0)
-    page = operator.go("/prod/flags/doomed")
+    page = operator.go_to_flag("doomed")
     for verb, state in (("Kill", "killed"), ("Revive", "on")):
         page.get_by_role("button", name=f"{verb} …").click()
         dialog = page.get_by_role("dialog", name=f"{verb} doomed?")

@@ -39,6 +39,7 @@ def scrape() -> Samples:
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
+    note_leadership(leads=False)  # tests of controllers leave behind what they read
     yield
     note_leadership(leads=False)
 
