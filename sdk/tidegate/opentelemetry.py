@@ -179,24 +179,20 @@ def _measured_in_spans(tracer: Tracer) -> type[Assignment]:
     return Measured
 
 
-class _SafeSpan:
-    """A span for the block of `with`. Nothing that goes wrong with it reaches the block."""
-
-    def __init__(self, tracer: Tracer, name: str, **how: Any) -> None:
-        self._span = tracer.start_as_current_span(name, **how)
-
-    def __enter__(self) -> None:
-        with _nothing_raised():
-            self._span.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+@contextmanager
+def _safe_span(tracer: Tracer, name: str, **how: Any) -> Iterator[None]:
+    """Make a span of the block. Nothing that goes wrong with the span reaches the block."""
+    span = tracer.start_as_current_span(name, **how)
+    with _nothing_raised():
+        span.__enter__()
+    try:
+        yield
+    except BaseException as error:
         with _nothing_raised(error):
-            self._span.__exit__(kind, error, traceback)
+            span.__exit__(type(error), error, error.__traceback__)
+        raise
+    with _nothing_raised():
+        span.__exit__(None, None, None)
 
 
 @contextmanager
@@ -216,7 +212,7 @@ class _SpanMeasurement(Measurement):
 
     def __init__(self, assignment: Assignment, tracer: Tracer) -> None:
         super().__init__(assignment)
-        self._span = _SafeSpan(
+        self._span = _safe_span(
             tracer,
             f"measure {assignment.flag}",
             attributes={
@@ -250,7 +246,7 @@ def _spans_of_sending(tracer: Tracer, address: str) -> Around:
     @contextmanager
     def span(batch: Batch) -> Iterator[Metadata]:
         method = METHOD.removeprefix("/")
-        with _SafeSpan(
+        with _safe_span(
             tracer,
             method,
             kind=SpanKind.CLIENT,

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 
 import tidegate
 from tests.e2e.stack import Stack
+from tests.waiting import until
 from tidegate import Reason
 from tidegate.v1 import report_service_pb2, report_service_pb2_grpc
 
@@ -30,14 +29,6 @@ rules:
   - {name: beta, when: [{segment: beta-testers}], serve: v2}
 """
 SECONDS = 20.0
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Ask again, every twentieth of a second, until it holds."""
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it never held"
-        time.sleep(0.05)
 
 
 def variants(stack: Stack) -> dict[str, report_service_pb2.VariantReport]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.sdk.fake_server import Batch, FakeServer, fake_server
 from tests.sdk.flags import make_flag, make_snapshot
+from tests.waiting import until
 from tidegate import event_queue as module
 from tidegate.backoff import Backoff
 from tidegate.delivery import MOST_ATTEMPTS, Delivery
@@ -246,15 +247,6 @@ def test_close_delivers(server: FakeServer) -> None:
         queue.close(10)
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait for what only the queue's own thread knows; it has no bell for that."""
-    for _ in range(1_000):
-        if holds():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to pass")
-
-
 def test_close_is_bounded_when_nobody_listens(
     server: FakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -266,7 +258,7 @@ def test_close_is_bounded_when_nobody_listens(
         assert time.monotonic() - began < 2
         assert queue.counts() == QueueCounts(queued=0, acknowledged=0, dropped=5)
         assert queue.flush(1)
-    eventually(lambda: "closed with 5 events" in caplog.text)  # its thread says so when it ends
+    until(lambda: "closed with 5 events" in caplog.text, 10)  # its thread says so when it ends
 
 
 def test_close_is_bounded_when_the_server_hangs(server: FakeServer) -> None:

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from tests.e2e.stack import free_port
 from tests.sdk.fake_server import FakeServer, change, fake_server, snapshot
 from tests.sdk.flags import make_change, make_flag, make_snapshot
+from tests.waiting import until
 
 FIRST = snapshot(make_snapshot(make_flag(shares=(100, 0)), revision=4))
 SECOND = change(make_change(5, make_flag(shares=(0, 100), phase=5)))
@@ -54,13 +54,6 @@ def server() -> Iterator[FakeServer]:
 
 def outcomes(server: FakeServer) -> Counter[float]:
     return Counter(value for *_, outcome, value in server.events() if outcome)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -101,7 +94,7 @@ def test_gunicorn_with_preload(
             except OSError:
                 return False
 
-        eventually(answers)
+        until(answers)
         numbers = iter(range(1, 100_000))
         asked: list[int] = []
         replies: list[dict[str, Any]] = []
@@ -119,7 +112,7 @@ def test_gunicorn_with_preload(
                 ready.add(reply["pid"])
             return len(ready) == 2
 
-        eventually(all_ready)
+        until(all_ready)
         assert {reply["variant"] for reply in replies} == {"v1"}  # never a default
         server.send_all(SECOND)
         changed: set[int] = set()
@@ -130,7 +123,7 @@ def test_gunicorn_with_preload(
                 changed.add(reply["pid"])
             return len(changed) == 2
 
-        eventually(all_changed)
+        until(all_changed)
     sent = outcomes(server)
     first = sent.pop(0.0)
     assert first >= 1

@@ -7,7 +7,7 @@ Sentinels that want one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -26,8 +26,8 @@ class SentinelUrl:
     service: str
     database: int = 0
     username: str | None = None
-    password: str | None = None
-    sentinel_password: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sentinel_password: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> "SentinelUrl":

@@ -2,7 +2,6 @@
 
 import http.server
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, expect
 import tidegate
 from tests.e2e.dashboard.browser import OPERATE, PATIENCE_MS, VIEW, Visitor
 from tests.e2e.stack import Stack
+from tests.waiting import until
 from tidegate.v1 import (
     experiment_service_pb2,
     experiment_service_pb2_grpc,
@@ -161,20 +161,12 @@ def test_who_may_look_can_change_nothing(
             window.socket.emit("event", {id, client_id, listener_id, args: []}))""",
         [number, client, listeners],
     )
-    wait_for_line(stack, "event_refused")
+    log = stack.data_dir / "logs" / "dashboard.log"
+    until(lambda: "event_refused" in log.read_text(), PATIENCE_MS / 1_000)
     expect(theirs.get_by_role("dialog")).to_have_count(0)
     button.click()
     expect(theirs.get_by_role("dialog")).to_be_visible()
     operator.context.close()
-
-
-def wait_for_line(stack: Stack, words: str) -> None:
-    """Wait until the dashboard's log has these words."""
-    log = stack.data_dir / "logs" / "dashboard.log"
-    deadline = time.monotonic() + PATIENCE_MS / 1_000
-    while words not in log.read_text():
-        assert time.monotonic() < deadline, f"the log does not say {words!r}"
-        time.sleep(0.05)
 
 
 class Evil(http.server.SimpleHTTPRequestHandler):

@@ -44,13 +44,22 @@ class CuttingProxy:
         self.was_cut.clear()
         self._cut = cut
 
-    def taken(self, request: bytes) -> Cut | None:
-        """Return the cut that was ordered to the first who asks with a request that fits."""
+    def wanted(self, request: bytes) -> Cut | None:
+        """Return the cut that was ordered, if this request fits it.
+
+        It is every such connection's, until one of them has made it: the first may fall idle.
+        """
         cut = self._cut
-        if cut is None or cut.marker not in request:
-            return None
+        return None if cut is None or cut.marker not in request else cut
+
+    def wants(self, cut: Cut | None) -> bool:
+        """Return whether this cut has yet to be made."""
+        return cut is not None and cut is self._cut
+
+    def made(self) -> None:
+        """Note that the cut was made."""
         self._cut = None
-        return cut
+        self.was_cut.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either end, or a cut, closes it."""
@@ -95,16 +104,17 @@ class _Connection:
         """Pass bytes one way until an end closes or they are cut off."""
         try:
             while data := await reader.read(CHUNK):
-                if direction is Direction.REQUEST and self._cut is None:
-                    self._cut = self._proxy.taken(data)
+                if direction is Direction.REQUEST and not self._proxy.wants(self._cut):
+                    self._cut = self._proxy.wanted(data)
                     self._left = self._cut.after if self._cut else 0
-                if self._cut is None or self._cut.direction is not direction:
+                cut = self._cut
+                if cut is None or not self._proxy.wants(cut) or cut.direction is not direction:
                     writer.write(data)
                     continue
                 writer.write(data[: self._left])
                 self._left -= len(data)
                 if self._left < 0:
-                    self._proxy.was_cut.set()
+                    self._proxy.made()
                     return
         except ConnectionError:
             return  # the same to us as an end

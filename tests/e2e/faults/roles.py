@@ -16,8 +16,7 @@ from tidegate_server.supervisor.role import log_tail
 from tidegate_server.supervisor.tether import tethered
 
 STORE, SERVER, WORKER, SECOND_WORKER = "store", "server", "worker-1", "worker-2"
-CONTROLLER, SECOND_CONTROLLER = "controller-1", "controller-2"
-CONTROLLER = "controller"
+CONTROLLER, SECOND_CONTROLLER = "controller", "controller-2"
 START_SECONDS = 30
 STOP_SECONDS = 20
 POLL_SECONDS = 0.05

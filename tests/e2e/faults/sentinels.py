@@ -2,16 +2,17 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from redis import Redis, exceptions
 
 from tests.e2e.stack import free_port
+from tests.waiting import until
 from tidegate_server import embedded_store
 
 SERVICE = "gate"
@@ -40,14 +41,14 @@ class Sentinels:
         """Start all; it returns when the replicas follow and the Sentinels know them."""
         first, *others = (free_port() for _ in range(STORES))
         self._start_store(first)
-        _until(lambda: self._ask(first, "PING"))
+        until(lambda: self._ask(first, "PING"), WAIT_SECONDS)
         for port in others:
             self.start_replica(port, first)
-        _until(lambda: self._replicas(first) == STORES - 1)
+        until(lambda: self._replicas(first) == STORES - 1, WAIT_SECONDS)
         for port in (free_port() for _ in range(SENTINELS)):
             self._start_sentinel(port, first)
         for port in self.sentinels:
-            _until(lambda port=port: self._knows_all(port))
+            until(partial(self._knows_all, port), WAIT_SECONDS)
 
     def start_replica(self, port: int, primary: int) -> None:
         """Start a store that follows another, also one that was killed."""
@@ -86,12 +87,15 @@ class Sentinels:
 
     def await_other_primary(self, former: int) -> int:
         """Wait until the Sentinels have chosen another primary; return its port."""
-        _until(lambda: self.primary() != former and self._role(self.primary()) == "master")
+        until(
+            lambda: self.primary() != former and self._role(self.primary()) == "master",
+            WAIT_SECONDS,
+        )
         return self.primary()
 
     def await_replicas(self) -> None:
         """Wait until all stores that run follow the primary."""
-        _until(lambda: self._replicas(self.primary()) == len(self.stores) - 1)
+        until(lambda: self._replicas(self.primary()) == len(self.stores) - 1, WAIT_SECONDS)
 
     def stop(self) -> None:
         """End all."""
@@ -140,14 +144,6 @@ class Sentinels:
                 return client.execute_command(*command)
             except exceptions.RedisError:
                 return None
-
-
-def _until(holds: Any) -> None:
-    """Wait for what the stores tell nobody by themselves."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -36,15 +36,6 @@ def told(
     return messages.WatchReplicasResponse(replicas=replicas, interval_ms=interval_ms)
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what only threads of the SDK know; they have no bell for that."""
-    for _ in range(2_000):
-        if holds():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not come to pass")
-
-
 class FakeReplicas:
     """Sends to watchers what a test says, and keeps what agents say.
 

@@ -19,8 +19,8 @@ from tests.sdk.replicas.fake_replicas import (
     LOADING,
     READY,
     FakeReplicas,
-    until,
 )
+from tests.waiting import until
 from tidegate.replicas import Agent, AgentState
 
 VALUE = {"model": "llama", "size": 8}

@@ -9,8 +9,9 @@ import pytest
 
 import tidegate
 from tests.sdk.fake_server import FakeServer, fake_server
-from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, replica, told, until
+from tests.sdk.replicas.fake_replicas import FAILED, FakeReplicas, replica, told
 from tests.sdk.test_fork import run
+from tests.waiting import until
 from tidegate.replicas import PickReason, Replicas
 from tidegate.replicas.balance import KnownReplicas, Replica
 from tidegate.testing import TestClient

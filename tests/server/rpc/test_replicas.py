@@ -1,6 +1,8 @@
 """ReplicaService, over the wire."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -228,6 +230,18 @@ async def test_the_store_is_read_only_while_somebody_watches(
         again.cancel()
 
 
+@asynccontextmanager
+async def running_server(settings: Settings) -> AsyncIterator[tuple[Any, asyncio.Event]]:
+    """Run a server for the block; yield a stub, and what stops it before."""
+    stop = asyncio.Event()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_server(settings, stop))
+        async with grpc.aio.insecure_channel(settings.listen) as opened:
+            await serving(opened, "tidegate.v1.ReplicaService")
+            yield replica_service_pb2_grpc.ReplicaServiceStub(opened), stop
+        stop.set()
+
+
 async def test_a_server_that_was_away_tells_of_those_it_could_not_hear(
     settings: Settings, client: Redis, environment: str
 ) -> None:
@@ -235,31 +249,20 @@ async def test_a_server_that_was_away_tells_of_those_it_could_not_hear(
     store = RedisReplicaStore(client, environment)
     await store.register(stored_replica("gpu-1"))
     await age(client, environment, ReplicaId("gpu-1"), timedelta(minutes=10))
-    stop = asyncio.Event()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_server(settings, stop))
-        async with grpc.aio.insecure_channel(settings.listen) as opened:
-            await serving(opened, "tidegate.v1.ReplicaService")
-            stub: Any = replica_service_pb2_grpc.ReplicaServiceStub(opened)
-            watch = watching(stub)
-            first = list((await watch.read()).replicas)
-            assert [(each.id, each.state) for each in first] == [("gpu-1", READY)]
-            assert [each.state for each in await listed(stub)] == [GONE]
-            while (await watch.read()).replicas:
-                pass
-            watch.cancel()
-        stop.set()
+    async with running_server(settings) as (stub, _):
+        watch = watching(stub)
+        first = list((await watch.read()).replicas)
+        assert [(each.id, each.state) for each in first] == [("gpu-1", READY)]
+        assert [each.state for each in await listed(stub)] == [GONE]
+        while (await watch.read()).replicas:
+            pass
+        watch.cancel()
 
 
 async def test_a_server_that_stops_ends_the_watches(settings: Settings) -> None:
-    stop = asyncio.Event()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_server(settings, stop))
-        async with grpc.aio.insecure_channel(settings.listen) as opened:
-            await serving(opened, "tidegate.v1.ReplicaService")
-            stub: Any = replica_service_pb2_grpc.ReplicaServiceStub(opened)
-            watch = watching(stub)
-            assert list((await watch.read()).replicas) == []
-            stop.set()
-            while await watch.read() is not grpc.aio.EOF:
-                pass
+    async with running_server(settings) as (stub, stop):
+        watch = watching(stub)
+        assert list((await watch.read()).replicas) == []
+        stop.set()
+        while await watch.read() is not grpc.aio.EOF:
+            pass

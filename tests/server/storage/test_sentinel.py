@@ -27,6 +27,8 @@ def test_a_url_names_sentinels_service_and_store() -> None:
         password=PASSWORD,
         sentinel_password="p&q",
     )
+    assert PASSWORD not in repr(parsed)
+    assert "p&q" not in repr(parsed)
     assert str(parsed) == "redis+sentinel://one:26380,two:26379,[::1]:7/gate/3"
     assert address(open_client(url)) == str(parsed)
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from tidegate.v1 import flag_pb2
 from tidegate_server.dashboard.environment import PRESENT, Environment
 from tidegate_server.dashboard.pages.kit import Target, Text, choices, link, node, section
+from tidegate_server.dashboard.pages.of_flag import PageOfFlag
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.views import analysis as views
 from tidegate_server.report_text import LATENCY
@@ -36,17 +37,14 @@ def phase_of(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 18 else PRESENT
 
 
-class AnalysisPage:
+class AnalysisPage(PageOfFlag):
     """The page of an analysis under construction."""
 
     def __init__(
         self, page: Page, environment: Environment, flag: flag_pb2.Flag, choice: Choice
     ) -> None:
-        self._page = page
-        self._environment = environment
-        self._last = flag
+        super().__init__(page, environment, flag)
         self._choice = choice
-        self._path = f"/{environment.name}/flags/{flag.key}"
         self._report = environment.report(flag.key, choice.phase, choice.control)
 
     async def show(self) -> None:
@@ -101,15 +99,6 @@ class AnalysisPage:
                 "tall",
             )
         page.legend(self._variants)
-
-    @property
-    def _flag(self) -> flag_pb2.Flag:
-        """The flag; after it was deleted, what was last known of it."""
-        self._last = self._environment.flag(self._last.key) or self._last
-        return self._last
-
-    def _variants(self) -> list[str]:
-        return [variant.key for variant in self._flag.variants]
 
     @property
     def _outcome(self) -> str:

@@ -12,6 +12,7 @@ from tidegate_server.dashboard.environment import PRESENT, Environment, Report
 from tidegate_server.dashboard.feeds import Feed
 from tidegate_server.dashboard.pages.flag_actions import FlagActions
 from tidegate_server.dashboard.pages.kit import Text, choices, link, node, section
+from tidegate_server.dashboard.pages.of_flag import PageOfFlag
 from tidegate_server.dashboard.pages.over_time import OverTime
 from tidegate_server.dashboard.pages.page import Page
 from tidegate_server.dashboard.points import SPANS, Span
@@ -21,17 +22,14 @@ from tidegate_server.dashboard.views.overview import experiments_table
 from tidegate_server.dashboard.words import changed_at, flag_words
 
 
-class FlagPage:
+class FlagPage(PageOfFlag):
     """A flag's page under construction."""
 
     def __init__(
         self, page: Page, environment: Environment, flag: flag_pb2.Flag, texts: FlagTexts
     ) -> None:
-        self._page = page
-        self._environment = environment
-        self._last = flag
+        super().__init__(page, environment, flag)
         self._texts = texts
-        self._path = f"/{environment.name}/flags/{flag.key}"
         self._revisions = environment.revisions(flag.key)
         self._watchers = environment.watchers
 
@@ -78,15 +76,6 @@ class FlagPage:
                         self._revisions.value or (), self._texts, self._page.zone
                     )
                 )
-
-    @property
-    def _flag(self) -> flag_pb2.Flag:
-        """The flag; after it was deleted, what was last known of it."""
-        self._last = self._environment.flag(self._last.key) or self._last
-        return self._last
-
-    def _variants(self) -> list[str]:
-        return [variant.key for variant in self._flag.variants]
 
     def _experiments(self) -> Table:
         known = self._environment.experiments.value

@@ -65,8 +65,7 @@ def _act(turn: Turn) -> Step:
 
 def _beside(plan: Plan, state: State, flag: FlagSeen) -> State:
     """Return the state without what does not hold beside a split that was changed by hand."""
-    shares = [each.ppm for each in plan.split(state.share_ppm)]
-    if [flag.control_ppm, flag.treatment_ppm] == shares:
+    if flag.splits(plan, state.share_ppm):
         return state
     if state.status is Status.PAUSED and flag.treatment_ppm != state.share_ppm:
         state = replace(state, share_ppm=flag.treatment_ppm, baked=ZERO)

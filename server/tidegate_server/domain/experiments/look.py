@@ -23,6 +23,11 @@ class FlagSeen:
     gone: str = ""
     phase: int = 0
 
+    def splits(self, plan: Plan, share_ppm: int) -> bool:
+        """Return whether the split is the one that gives the treatment this share."""
+        wanted = [share.ppm for share in plan.split(share_ppm)]
+        return [self.control_ppm, self.treatment_ppm] == wanted
+
 
 def flag_seen(plan: Plan, snapshot: Snapshot) -> FlagSeen:
     """Return the flag of a plan as it stands in a snapshot."""

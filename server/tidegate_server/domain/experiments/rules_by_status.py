@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tidegate.model import PPM
 from tidegate_server.analysis.decision import Verdict
 from tidegate_server.domain.checks import percent
 from tidegate_server.domain.durations import format_duration
@@ -15,7 +14,7 @@ from tidegate_server.domain.experiments.records import Action, Step
 from tidegate_server.domain.experiments.rules_anywhere import Rule
 from tidegate_server.domain.experiments.state import Status, stage_of
 from tidegate_server.domain.experiments.turn import Turn
-from tidegate_server.domain.experiments.windows import may_rise
+from tidegate_server.domain.experiments.windows import may_rise, promotes, waits_for_window
 
 
 def _in_preflight(turn: Turn) -> Step | None:
@@ -43,7 +42,7 @@ def _entering(turn: Turn) -> Step | None:
         return held_too_long
     if gate.state is GateState.WAITING or (exposed and not turn.state.healthy):
         return None
-    if stage.share_ppm > turn.flag.treatment_ppm and not may_rise(turn.plan, turn.now):
+    if waits_for_window(turn.plan, turn.state, turn.flag.treatment_ppm, turn.now):
         return None
     why = f"{stage.name} is ready: {turn.plan.treatment} has {percent(stage.share_ppm)}"
     return turn.to(Status.OBSERVING, Action.ENTER, why, share_ppm=stage.share_ppm)
@@ -80,8 +79,8 @@ def _past_gate(turn: Turn, why: str) -> Step | None:
     stage, gate = stage_of(turn.plan, turn.state), turn.gate
     if gate.state is GateState.FAILED:
         return roll_back(turn, Status.REJECTED, f"{stage.name} can't be left: {gate.why}")
-    promotes = stage is turn.plan.stages[-1] and not turn.splits(PPM) and not stage.approval
-    if gate.state is GateState.WAITING or (promotes and not may_rise(turn.plan, turn.now)):
+    rises = promotes(turn.plan, stage, turn.flag.treatment_ppm)
+    if gate.state is GateState.WAITING or (rises and not may_rise(turn.plan, turn.now)):
         return None
     return leave(turn, Action.ADVANCE, why)
 

@@ -63,8 +63,7 @@ class Turn:
 
     def splits(self, share_ppm: int) -> bool:
         """Return whether the split that is seen is the one that gives the treatment this share."""
-        wanted = [share.ppm for share in self.plan.split(share_ppm)]
-        return [self.flag.control_ppm, self.flag.treatment_ppm] == wanted
+        return self.flag.splits(self.plan, share_ppm)
 
     def to(
         self,
